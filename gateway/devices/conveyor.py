@@ -1,0 +1,199 @@
+"""Conveyor: a line of zones under one controller, with zero-pressure accumulation done by the PLC.
+
+The entry zone holds a load until the gateway says which one it is (`Induct`), the exit zone holds it until the
+gateway asks for it (`Discharge`). In between the PLC moves it and carries its track id from zone to zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.contract import DeviceId, Scalar, Struct
+from gateway.devices.echo import Echo
+from gateway.devices.facts import Fact, Faulted, FaultCleared, Irregular, Restarted, StateChanged, ZoneLeft, ZoneTaken
+from gateway.devices.health import Health
+from gateway.devices.machine import Row, Table
+from gateway.devices.packml import PACKML, PRODUCE, STATE_BY_NUMBER
+
+# --- records on the wire ---
+
+
+class Zone(Struct, frozen=True):
+    """One zone's level. Counters are uint16 and roll over; `track_id` 0 means that the PLC knows none."""
+
+    occupied: bool = False
+    running: bool = False
+    held: bool = False
+    jam_at_arrival: bool = False
+    jam_at_sensor: bool = False
+    fault: bool = False
+    arrivals: int = 0
+    departures: int = 0
+    track_id: int = 0
+
+
+class ConveyorReport(Struct, frozen=True, tag="conveyor"):
+    boot_id: int
+    echo: Echo
+    state: int
+    mode: int
+    zones: tuple[Zone, ...]
+
+
+class Induct(Struct, frozen=True, tag="induct"):
+    """The load that stands in `zone` is the one with `track_id`: take it along."""
+
+    zone: int
+    track_id: int
+
+
+class Discharge(Struct, frozen=True, tag="discharge"):
+    """Hand the load `track_id` over from exit zone `zone` to whatever follows."""
+
+    zone: int
+    track_id: int
+
+
+class ResetZone(Struct, frozen=True, tag="reset_zone"):
+    """The jam or fault in `zone` has been cleared by a person: run again."""
+
+    zone: int
+
+
+ConveyorAction = Induct | Discharge | ResetZone
+CODE = {Induct: 1, Discharge: 2, ResetZone: 3}
+
+
+def decode(values: Mapping[str, Scalar], zones: int) -> ConveyorReport:
+    """Build the record from signal values; KeyError or TypeError where a signal is missing or bad."""
+    return msgspec.convert(
+        {
+            "type": "conveyor",
+            "boot_id": values["boot_id"],
+            "echo": {k: values[k] for k in ("ack_seq", "done_seq", "result", "epoch")},
+            "state": values["state"],
+            "mode": values["mode"],
+            "zones": [
+                {name: values[f"zone.{n}.{name}"] for name in Zone.__struct_fields__} for n in range(1, zones + 1)
+            ],
+        },
+        ConveyorReport,
+    )
+
+
+def encode(action: ConveyorAction) -> dict[str, Scalar]:
+    """The mailbox payload of an action, signal by signal, without its sequence number."""
+    track_id = 0 if isinstance(action, ResetZone) else action.track_id
+    return {"cmd_code": CODE[type(action)], "cmd_zone": action.zone, "cmd_track_id": track_id}
+
+
+# --- the zone's state machine ---
+
+ZONE_STATES = ("empty", "occupied", "jammed", "faulted")
+ZONE_ROWS: tuple[Row, ...] = (
+    ("arrive", "empty", "occupied"),
+    ("leave", "occupied", "empty"),
+    ("jam", "empty", "jammed"),
+    ("jam", "occupied", "jammed"),
+    ("clear_empty", "jammed", "empty"),
+    ("clear_occupied", "jammed", "occupied"),
+    ("fail", "empty", "faulted"),
+    ("fail", "occupied", "faulted"),
+    ("fail", "jammed", "faulted"),
+    ("clear_empty", "faulted", "empty"),
+    ("clear_occupied", "faulted", "occupied"),
+)
+ZONE = Table("conveyor zone", ZONE_STATES, ZONE_ROWS, "empty")
+
+
+class ZoneState(msgspec.Struct):
+    state: str = "empty"
+    track_id: int = 0
+    occupied: bool = False
+    arrivals: int = 0
+    departures: int = 0
+
+
+class Conveyor(msgspec.Struct):
+    """The gateway's picture of one conveyor controller."""
+
+    device: DeviceId
+    zones: list[ZoneState]
+    health: Health = msgspec.field(default_factory=Health)
+    state: str = "Stopped"
+    packml_mode: int = PRODUCE
+    boot_id: int | None = None
+    echo: Echo = Echo()
+
+    def refusal(self) -> str | None:
+        """Why the conveyor as a whole can't be used now."""
+        reason = self.health.refusal()
+        if reason is None and self.packml_mode != PRODUCE:
+            reason = f"PLC is in mode {self.packml_mode}, not Produce"
+        if reason is None and self.state != "Execute":
+            reason = f"PLC state is {self.state}, not Execute"
+        return reason
+
+
+def new(device: DeviceId, zones: int) -> Conveyor:
+    return Conveyor(device=device, zones=[ZoneState() for _ in range(zones)])
+
+
+def observe(conveyor: Conveyor, report: ConveyorReport) -> list[Fact]:
+    """Bring the picture up to `report` and say what happened meanwhile."""
+    facts: list[Fact] = []
+    first = not conveyor.health.reported
+    if conveyor.boot_id not in (None, report.boot_id):
+        facts.append(Restarted(conveyor.device, report.boot_id))
+    conveyor.boot_id, conveyor.echo, conveyor.packml_mode = report.boot_id, report.echo, report.mode
+    observed = STATE_BY_NUMBER.get(report.state, f"number {report.state}")
+    before = conveyor.state
+    if not PACKML.adopt(conveyor, observed) and not first:
+        facts.append(Irregular(conveyor.device, f"machine state jumped from {before} to {observed}"))
+    if before != conveyor.state:
+        facts.append(StateChanged(conveyor.device, "machine", before, conveyor.state))
+    if len(report.zones) != len(conveyor.zones):
+        facts.append(
+            Irregular(conveyor.device, f"report has {len(report.zones)} zones, configured {len(conveyor.zones)}")
+        )
+        return facts
+    # Exit first: a load that moved one zone on has left its old zone when its arrival is told.
+    for number in range(len(report.zones), 0, -1):
+        facts.extend(_observe_zone(conveyor, number, report.zones[number - 1]))
+    conveyor.health.reported = True
+    return facts
+
+
+def _zone_state(zone: Zone) -> str:
+    if zone.fault:
+        return "faulted"
+    if zone.jam_at_arrival or zone.jam_at_sensor:
+        return "jammed"
+    return "occupied" if zone.occupied else "empty"
+
+
+def _observe_zone(conveyor: Conveyor, number: int, zone: Zone) -> list[Fact]:
+    facts: list[Fact] = []
+    known = conveyor.zones[number - 1]
+    before, part = known.state, f"zone {number}"
+    ZONE.adopt(known, _zone_state(zone))  # every zone state is one row from every other: never a jump
+    passed = zone.departures != known.departures or (known.occupied and not zone.occupied)
+    if known.occupied and (passed or zone.track_id != known.track_id) and known.track_id:
+        facts.append(ZoneLeft(conveyor.device, number, known.track_id))
+    if zone.occupied and (not known.occupied or zone.track_id != known.track_id or zone.arrivals != known.arrivals):
+        facts.append(ZoneTaken(conveyor.device, number, zone.track_id))
+    known.occupied, known.track_id = zone.occupied, zone.track_id
+    known.arrivals, known.departures = zone.arrivals, zone.departures
+    if before != known.state:
+        facts.append(StateChanged(conveyor.device, part, before, known.state))
+        if before in ("jammed", "faulted"):
+            facts.append(FaultCleared(conveyor.device, part, before))
+        if known.state == "jammed":
+            where = "at arrival" if zone.jam_at_arrival else "at the sensor"
+            text = f"load jammed {where}: free it by hand, then reset the zone"
+            facts.append(Faulted(conveyor.device, part, "jammed", text))
+        elif known.state == "faulted":
+            facts.append(Faulted(conveyor.device, part, "faulted", "drive fault: check the motor, then reset the zone"))
+    return facts

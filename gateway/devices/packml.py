@@ -1,0 +1,53 @@
+"""The PackML state model (OPC 30050 v1.01) as one table, for every machine that speaks it.
+
+Numbers are OPC 30050's. Hold rows that ISA-TR88's older graph lacks are part of the table because the OPC
+nodeset has them.
+"""
+
+from __future__ import annotations
+
+from gateway.devices.machine import Row, Table
+
+STATE_BY_NUMBER = {
+    1: "Clearing", 2: "Stopped", 3: "Starting", 4: "Idle", 5: "Suspended", 6: "Execute", 7: "Stopping",
+    8: "Aborting", 9: "Aborted", 10: "Holding", 11: "Held", 12: "Unholding", 13: "Suspending",
+    14: "Unsuspending", 15: "Resetting", 16: "Completing", 17: "Complete",
+}  # fmt: skip
+COMMAND = {
+    "Reset": 1, "Start": 2, "Stop": 3, "Hold": 4, "Unhold": 5, "Suspend": 6, "Unsuspend": 7, "Abort": 8,
+    "Clear": 9, "Complete": 10,
+}  # fmt: skip
+MODE_BY_NUMBER = {1: "Produce", 2: "Maintenance", 3: "Manual"}
+PRODUCE = 1
+
+STATES = tuple(STATE_BY_NUMBER.values())
+_SC = "StateComplete"
+_STOPPABLE = [s for s in STATES if s not in {"Aborting", "Aborted", "Clearing", "Stopped", "Stopping"}]
+_ABORTABLE = [s for s in STATES if s not in {"Aborting", "Aborted"}]
+
+ROWS: tuple[Row, ...] = (
+    (_SC, "Aborting", "Aborted"),
+    (_SC, "Clearing", "Stopped"),
+    (_SC, "Stopping", "Stopped"),
+    (_SC, "Resetting", "Idle"),
+    (_SC, "Starting", "Execute"),
+    (_SC, "Execute", "Completing"),
+    (_SC, "Completing", "Complete"),
+    (_SC, "Holding", "Held"),
+    (_SC, "Unholding", "Execute"),
+    (_SC, "Suspending", "Suspended"),
+    (_SC, "Unsuspending", "Execute"),
+    ("Clear", "Aborted", "Clearing"),
+    ("Reset", "Stopped", "Resetting"),
+    ("Reset", "Complete", "Resetting"),
+    ("Start", "Idle", "Starting"),
+    ("Complete", "Execute", "Completing"),
+    ("Suspend", "Execute", "Suspending"),
+    ("Unsuspend", "Suspended", "Unsuspending"),
+    ("Unhold", "Held", "Unholding"),
+    *(("Hold", s, "Holding") for s in ("Execute", "Starting", "Suspending", "Suspended", "Unsuspending", "Unholding")),
+    *(("Stop", s, "Stopping") for s in _STOPPABLE),
+    *(("Abort", s, "Aborting") for s in _ABORTABLE),
+)  # fmt: skip
+
+PACKML = Table("packml", STATES, ROWS, "Stopped")

@@ -1,0 +1,236 @@
+"""The site as people write it in YAML: one pydantic model a block, nothing optional that must be said.
+
+Lengths are millimetres, speeds mm/s, times milliseconds or seconds as the name's last word says. Ids are unique
+over the whole site for devices and locations together, because people say them on the radio.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.site.profile import Profile
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,47}$")]
+Positive = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class SiteInfo(Spec):
+    """The site's own data."""
+
+    id: Id
+    name: str
+    timezone: str = "UTC"
+
+
+# --- the floor ---
+
+
+class NodeSpec(Spec):
+    id: Id
+    x_mm: int
+    y_mm: int
+
+
+class EdgeSpec(Spec):
+    """A way from one node to another; one-way unless `both_ways`."""
+
+    from_node: Id = Field(alias="from")
+    to_node: Id = Field(alias="to")
+    both_ways: bool = False
+    speed_max_mm_s: Positive = 1500
+
+
+class MapSpec(Spec):
+    """The AGV roadmap. Nodes nearer than `clearance_mm` to one another exclude each other."""
+
+    id: Id = "floor"
+    clearance_mm: Positive = 900
+    nodes: tuple[NodeSpec, ...] = ()
+    edges: tuple[EdgeSpec, ...] = ()
+
+
+LocationKind = Literal["rack", "transfer", "lane", "station", "cell"]
+
+
+class LocationSpec(Spec):
+    """A place that can hold `capacity` loads. `node`: where a vehicle stands to pick and drop there."""
+
+    id: Id
+    kind: LocationKind
+    capacity: Positive = 1
+    node: Id | None = None
+
+
+# --- connections ---
+
+
+class ModbusConnection(Spec):
+    host: str = "127.0.0.1"
+    port: Port = 502
+    unit: Annotated[int, Field(ge=0, le=247)] = 1
+    timeout_ms: Positive = 1000
+
+
+class OpcuaConnection(Spec):
+    url: Annotated[str, Field(pattern=r"^opc\.tcp://.+")]
+    timeout_ms: Positive = 4000
+    publishing_interval_ms: Positive = 20
+    security: Literal["none"] = "none"
+    """Waived per device; encrypted sessions come with the plant-fit drivers."""
+
+
+class VdaConnection(Spec):
+    """Broker and topic of one vehicle: `<interface>/v2/<manufacturer>/<serial>/…`."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    interface: str = "uagv"
+    manufacturer: Annotated[str, Field(pattern=r"^[^/+#$]+$")]
+    serial: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\-]+$")]
+
+
+# --- devices ---
+
+
+class RunSpec(Spec):
+    """A way over a conveyor: loads put at `from` (zone `zone_first`) come out at `to` after `zone_last`.
+
+    `loads_max` is the hold-back: loads for a full run are held where they are, not sent.
+    """
+
+    from_location: Id = Field(alias="from")
+    to_location: Id = Field(alias="to")
+    zone_first: Positive
+    zone_last: Positive
+    loads_max: Positive
+
+
+class ConveyorSpec(Spec):
+    type: Literal["conveyor"]
+    id: Id
+    driver: Literal["modbus", "loopback"]
+    profile: Id
+    connection: ModbusConnection = ModbusConnection()
+    zones: Annotated[int, Field(ge=1, le=250)]
+    zone_length_mm: Positive = 700
+    speed_mm_s: Positive = 600
+    runs: Annotated[tuple[RunSpec, ...], Field(min_length=1)]
+
+
+class SorterLaneSpec(Spec):
+    lane: Positive
+    location: Id
+
+
+class SorterSpec(Spec):
+    type: Literal["sorter"]
+    id: Id
+    driver: Literal["opcua", "loopback"]
+    profile: Id
+    connection: OpcuaConnection
+    infeed: Id
+    speed_mm_s: Positive = 1000
+    scan_to_first_divert_mm: Positive = 2000
+    lane_pitch_mm: Positive = 1000
+    lanes: Annotated[tuple[SorterLaneSpec, ...], Field(min_length=1)]
+    reject_lane: Positive
+
+
+class RobotCellSpec(Spec):
+    type: Literal["robot_cell"]
+    id: Id
+    driver: Literal["opcua", "loopback"]
+    profile: Id
+    connection: OpcuaConnection
+    infeed: Id
+    outfeed: Id
+    skills: Annotated[tuple[str, ...], Field(min_length=1)]
+    recipes: tuple[str, ...] = ()
+
+
+class AgvSpec(Spec):
+    """A vehicle. `home` is its own parking node: off every other vehicle's way."""
+
+    type: Literal["agv"]
+    id: Id
+    driver: Literal["vda5050", "loopback"]
+    profile: Id
+    connection: VdaConnection
+    home: Id
+    speed_max_mm_s: Positive = 1500
+    battery_min_percent: Annotated[int, Field(ge=0, le=100)] = 20
+
+
+class WorkstationSpec(Spec):
+    type: Literal["workstation"]
+    id: Id
+    driver: Literal["people"] = "people"
+    location: Id
+
+
+DeviceSpec = Annotated[
+    ConveyorSpec | SorterSpec | RobotCellSpec | AgvSpec | WorkstationSpec, Field(discriminator="type")
+]
+
+# --- work, people, policies ---
+
+
+class SortDestination(Spec):
+    """Lanes of one destination, best first; up to three alternates after the primary."""
+
+    sorter: Id
+    lanes: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4)]
+
+
+class SortPlanSpec(Spec):
+    id: Id
+    destinations: dict[Id, SortDestination]
+
+
+class PersonSpec(Spec):
+    id: Id
+    name: str = ""
+    skills: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class ChannelSpec(Spec):
+    """Where requests come from. folder: JSON files dropped in `<data>/inbox/<id>/`."""
+
+    id: Id
+    kind: Literal["folder"] = "folder"
+
+
+class PolicySpec(Spec):
+    """Numbers that rule the dispatcher; every one of them is a limit or a time."""
+
+    orders_open_max: Positive = 10_000
+    orders_released_max: Positive = 24
+    sort_tries_max: Positive = 3
+    leg_tries_max: Positive = 3
+    base_nodes_max: Positive = 4
+    clarify_skill: str = "clarify"
+    ack_timeout_ms: Positive = 2_000
+    send_tries_max: Positive = 5
+    done_timeout_ms: Positive = 60_000
+    drive_stuck_s: Positive = 60
+
+
+class Site(Spec):
+    """A whole site. Profiles are resolved by name from the site's own and the shipped ones."""
+
+    site: SiteInfo
+    map: MapSpec = MapSpec()
+    locations: tuple[LocationSpec, ...] = ()
+    devices: tuple[DeviceSpec, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    sort_plan: SortPlanSpec | None = None
+    people: tuple[PersonSpec, ...] = ()
+    channels: tuple[ChannelSpec, ...] = ()
+    policies: PolicySpec = PolicySpec()

@@ -1,0 +1,86 @@
+"""A profile: which signal of a device type lives in which register or node, and how to shake hands.
+
+One profile fits every device of one make; per-zone and per-lane signals are written once in a group and
+repeated by count and stride. Names are those that the device type asks for (docs/plc-interface.md).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SignalName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+SignalType = Literal["bool", "uint16", "int16", "uint32", "int32", "float32", "string"]
+Address = Annotated[int, Field(ge=0, le=65535)]
+
+
+class ProfileSpec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SignalSpec(ProfileSpec):
+    """One signal. Modbus: `table` and `address` (0-based; `bit` for a bit of a register, `length` in registers
+    for a string). OPC UA: `node` (an identifier like `s=Status.HbPlc`; `{n}` is the group's number).
+
+    A read value is raw × `scale`. `access: write` is what makes an address writable at all (default-deny).
+    `evidence: pulse` says that the signal is only true for a moment; it is refused on a polled link.
+    """
+
+    name: SignalName
+    type: SignalType
+    access: Literal["read", "write"] = "read"
+    table: Literal["holding", "input", "coil", "discrete"] | None = None
+    address: Address | None = None
+    bit: Annotated[int, Field(ge=0, le=15)] | None = None
+    length: Annotated[int, Field(ge=1, le=125)] = 1
+    node: str | None = None
+    scale: float = 1.0
+    evidence: Literal["level", "counter", "latch", "pulse"] = "level"
+    poll: Literal["fast", "slow"] = "fast"
+
+
+class GroupSpec(ProfileSpec):
+    """Signals repeated: signal `occupied` of group `zone` becomes `zone.1.occupied`, `zone.2.occupied` …
+
+    `count` is a number, or the device's own (`zones`, `lanes`); `stride` registers lie between two members.
+    """
+
+    group: SignalName
+    count: Annotated[int, Field(ge=1, le=1000)] | Literal["zones", "lanes"]
+    stride: Annotated[int, Field(ge=1, le=1000)] = 1
+    signals: Annotated[tuple[SignalSpec, ...], Field(min_length=1)]
+
+
+class HandshakeSpec(ProfileSpec):
+    """How life signs, commands and events go over the wire, in signal names.
+
+    `mailbox`: payload signals first, then `cmd_seq` in the same write; the PLC echoes `ack_seq`, `done_seq`,
+    `result`. `ring`: group of event entries with `evt_wr` and `evt_rd`. Heartbeats: `hb_plc` is stale after
+    `stale_ms`; `hb_gw` is advanced every `heartbeat_ms`.
+    """
+
+    mailbox: bool = True
+    ring: SignalName | None = None
+    heartbeat_ms: Annotated[int, Field(ge=50)] = 1000
+    stale_ms: Annotated[int, Field(ge=100)] = 3000
+
+
+class Profile(ProfileSpec):
+    profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,47}$")]
+    device_type: Literal["conveyor", "sorter", "robot_cell", "agv"]
+    protocol: Literal["modbus", "opcua", "vda5050"]
+    description: str = ""
+    byte_order: Literal["big", "little"] = "big"
+    word_order: Literal["big", "little"] = "big"
+    """For 32-bit values: big = high word at the lower address."""
+    namespace: str = ""
+    """OPC UA namespace URI of all nodes; its index is looked up at every connect."""
+    fast_poll_ms: Annotated[int, Field(ge=10)] = 50
+    slow_poll_ms: Annotated[int, Field(ge=10)] = 1000
+    forbidden: tuple[tuple[Address, Address], ...] = ()
+    """Register ranges (first, last) that must never be read, not even to fill a gap."""
+    signals: tuple[SignalSpec, ...] = ()
+    groups: tuple[GroupSpec, ...] = ()
+    handshake: HandshakeSpec = HandshakeSpec()
+    vda_version: str = "2.1.0"
