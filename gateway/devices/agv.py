@@ -12,8 +12,8 @@ from gateway.contract import DeviceId, NodeId, Scalar, Struct
 from gateway.devices.facts import (
     ActionEnded,
     Fact,
-    Faulted,
     FaultCleared,
+    Faulted,
     Irregular,
     NodeReached,
     OrderRejected,
@@ -182,7 +182,7 @@ class Agv(msgspec.Struct):
     loads: tuple[str, ...] | None = None
     errors: tuple[AgvError, ...] = ()
     actions: dict[str, str] = msgspec.field(default_factory=dict)
-    """Status of the current drive's actions by action id."""
+    """Status of the actions that the vehicle lists, by action id."""
     factsheet: AgvFactsheet | None = None
 
     def refusal(self) -> str | None:
@@ -190,7 +190,8 @@ class Agv(msgspec.Struct):
         if reason is None and self.operating_mode != "AUTOMATIC":
             reason = f"vehicle is in mode {self.operating_mode}"
         if reason is None and self.state == "faulted":
-            reason = "vehicle has a fault: " + "; ".join(_describe(e) for e in self.errors if _stops(e))
+            causes = [_describe(e) for e in self.errors if _stops(e)]
+            reason = f"vehicle has a fault: {'; '.join(causes) or 'emergency stop'}"
         if reason is None and self.state == "paused":
             reason = "vehicle is paused"
         if reason is None and not self.localised:
@@ -224,7 +225,7 @@ def classify(report: AgvReport) -> str:
         return "acting"
     if report.driving:
         return "driving"
-    if report.path or any(a.status not in _ENDED for a in report.actions):
+    if report.path or report.edges_left or any(a.status not in _ENDED for a in report.actions):
         return "waiting"
     return "charging" if report.charging else "idle"
 
@@ -241,21 +242,23 @@ def observe(agv: Agv, report: AgvReport) -> list[Fact]:
     facts.extend(_faults(agv, before, report))
     known = {(e.error_type, e.drive_id, e.description) for e in agv.errors}
     for error in report.errors:
-        if error.error_type in _REFUSALS and (error.error_type, error.drive_id, error.description) not in known:
+        is_refusal = error.error_type in _REFUSALS and error.error_type != "noOrderToCancel"
+        if is_refusal and (error.error_type, error.drive_id, error.description) not in known:
+            known.add((error.error_type, error.drive_id, error.description))
             facts.append(OrderRejected(agv.device, error.drive_id, _describe(error)))
     moved = (report.last_node, report.last_sequence_id, report.drive_id) != (
         agv.last_node,
         agv.last_sequence_id,
         agv.drive_id,
     )
-    if report.last_node and (moved or first):
+    # Right after taking a new drive a vehicle may still show the sequence number of the last node of its old one.
+    stale = bool(report.path) and report.last_sequence_id >= report.path[0].sequence_id
+    if report.last_node and (moved or first) and not stale:
         facts.append(NodeReached(agv.device, report.last_node, report.last_sequence_id))
-    if report.drive_id != agv.drive_id:
-        agv.actions = {}
-    for action in report.actions:
+    # Action ids are unique for good, so an action still listed beside a new drive's has not ended once more.
+    for action in {a.action_id: a for a in report.actions}.values():
         if action.status in _ENDED and agv.actions.get(action.action_id) not in _ENDED:
             facts.append(ActionEnded(agv.device, action.action_id, action.status == "FINISHED", action.result))
-        agv.actions[action.action_id] = action.status
     agv.actions = {a.action_id: a.status for a in report.actions}
     agv.drive_id, agv.update_id = report.drive_id, report.update_id
     agv.last_node, agv.last_sequence_id = report.last_node, report.last_sequence_id

@@ -12,10 +12,19 @@ import msgspec
 
 from gateway.contract import DeviceId, Scalar, Struct
 from gateway.devices.echo import Echo
-from gateway.devices.facts import Fact, Faulted, FaultCleared, Irregular, Restarted, StateChanged, ZoneLeft, ZoneTaken
+from gateway.devices.facts import (
+    Fact,
+    FaultCleared,
+    Faulted,
+    Irregular,
+    Restarted,
+    StateChanged,
+    ZoneLeft,
+    ZoneTaken,
+)
 from gateway.devices.health import Health
 from gateway.devices.machine import Row, Table
-from gateway.devices.packml import PACKML, PRODUCE, STATE_BY_NUMBER
+from gateway.devices.packml import PRODUCE, follow
 
 # --- records on the wire ---
 
@@ -67,7 +76,7 @@ CODE = {Induct: 1, Discharge: 2, ResetZone: 3}
 
 
 def decode(values: Mapping[str, Scalar], zones: int) -> ConveyorReport:
-    """Build the record from signal values; KeyError or TypeError where a signal is missing or bad."""
+    """Build the record from signal values; KeyError or ValidationError where a signal is missing or bad."""
     return msgspec.convert(
         {
             "type": "conveyor",
@@ -144,26 +153,41 @@ def new(device: DeviceId, zones: int) -> Conveyor:
 def observe(conveyor: Conveyor, report: ConveyorReport) -> list[Fact]:
     """Bring the picture up to `report` and say what happened meanwhile."""
     facts: list[Fact] = []
-    first = not conveyor.health.reported
-    if conveyor.boot_id not in (None, report.boot_id):
+    restarted = conveyor.boot_id not in (None, report.boot_id)
+    if restarted:
         facts.append(Restarted(conveyor.device, report.boot_id))
     conveyor.boot_id, conveyor.echo, conveyor.packml_mode = report.boot_id, report.echo, report.mode
-    observed = STATE_BY_NUMBER.get(report.state, f"number {report.state}")
-    before = conveyor.state
-    if not PACKML.adopt(conveyor, observed) and not first:
-        facts.append(Irregular(conveyor.device, f"machine state jumped from {before} to {observed}"))
-    if before != conveyor.state:
-        facts.append(StateChanged(conveyor.device, "machine", before, conveyor.state))
+    facts.extend(follow(conveyor, report.state))
     if len(report.zones) != len(conveyor.zones):
         facts.append(
             Irregular(conveyor.device, f"report has {len(report.zones)} zones, configured {len(conveyor.zones)}")
         )
+        # Zones that can't be told apart are no picture to act on.
+        conveyor.health.reported = False
         return facts
-    # Exit first: a load that moved one zone on has left its old zone when its arrival is told.
-    for number in range(len(report.zones), 0, -1):
-        facts.extend(_observe_zone(conveyor, number, report.zones[number - 1]))
+    pairs = list(zip(conveyor.zones, report.zones, strict=True))
+    # A load that moved on has left its old zone when its arrival is told, so all that left comes first.
+    for number, (known, zone) in enumerate(pairs, 1):
+        if known.occupied and known.track_id and (not zone.occupied or zone.track_id != known.track_id):
+            facts.append(ZoneLeft(conveyor.device, number, known.track_id))
+    for number, (known, zone) in enumerate(pairs, 1):
+        if zone.occupied and _is_another(known, zone, counting=not restarted):
+            facts.append(ZoneTaken(conveyor.device, number, zone.track_id))
+    for number, (known, zone) in enumerate(pairs, 1):
+        facts.extend(_observe_zone(conveyor, number, known, zone))
     conveyor.health.reported = True
     return facts
+
+
+def _is_another(known: ZoneState, zone: Zone, *, counting: bool) -> bool:
+    """Whether the load in an occupied zone is not the one known there, or is named only now.
+
+    Track ids tell loads apart; only where there is none does the arrival counter have to, and it says nothing
+    over a restart of the PLC.
+    """
+    if not known.occupied or zone.track_id != known.track_id:
+        return True
+    return counting and not zone.track_id and zone.arrivals != known.arrivals
 
 
 def _zone_state(zone: Zone) -> str:
@@ -174,16 +198,10 @@ def _zone_state(zone: Zone) -> str:
     return "occupied" if zone.occupied else "empty"
 
 
-def _observe_zone(conveyor: Conveyor, number: int, zone: Zone) -> list[Fact]:
+def _observe_zone(conveyor: Conveyor, number: int, known: ZoneState, zone: Zone) -> list[Fact]:
     facts: list[Fact] = []
-    known = conveyor.zones[number - 1]
     before, part = known.state, f"zone {number}"
-    ZONE.adopt(known, _zone_state(zone))  # every zone state is one row from every other: never a jump
-    passed = zone.departures != known.departures or (known.occupied and not zone.occupied)
-    if known.occupied and (passed or zone.track_id != known.track_id) and known.track_id:
-        facts.append(ZoneLeft(conveyor.device, number, known.track_id))
-    if zone.occupied and (not known.occupied or zone.track_id != known.track_id or zone.arrivals != known.arrivals):
-        facts.append(ZoneTaken(conveyor.device, number, zone.track_id))
+    ZONE.adopt(known, _zone_state(zone))  # every zone state is two rows at most from any other: never a jump
     known.occupied, known.track_id = zone.occupied, zone.track_id
     known.arrivals, known.departures = zone.arrivals, zone.departures
     if before != known.state:

@@ -50,6 +50,8 @@ class ZoneTaken(Struct, frozen=True):
 
 
 class ZoneLeft(Struct, frozen=True):
+    """The load `track_id` has left a conveyor zone. A load that the PLC could not name leaves without a fact."""
+
     device: DeviceId
     zone: int
     track_id: int
@@ -92,7 +94,7 @@ class LaneEmptied(Struct, frozen=True):
 
 
 class CellFinished(Struct, frozen=True):
-    """The cell has completed its job on the load with `track_id`."""
+    """The cell has completed its work on the load with `track_id`."""
 
     device: DeviceId
     track_id: int

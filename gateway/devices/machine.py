@@ -49,6 +49,8 @@ class Table:
     def path(self, source: str, dest: str) -> tuple[str, ...] | None:
         """The triggers of the shortest way from `source` to `dest`, None where more than STEPS_MAX are needed."""
         key = (source, dest)
+        if source not in self.states:
+            return None
         if key not in self._paths:
             self._paths[key] = self._search(source, dest)
         return self._paths[key]

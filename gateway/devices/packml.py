@@ -6,6 +6,11 @@ nodeset has them.
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from gateway.contract import DeviceId
+from gateway.devices.facts import Fact, FaultCleared, Faulted, Irregular, StateChanged
+from gateway.devices.health import Health
 from gateway.devices.machine import Row, Table
 
 STATE_BY_NUMBER = {
@@ -51,3 +56,36 @@ ROWS: tuple[Row, ...] = (
 )  # fmt: skip
 
 PACKML = Table("packml", STATES, ROWS, "Stopped")
+
+
+class Machine(Protocol):
+    """A device's picture with its machine state."""
+
+    device: DeviceId
+    health: Health
+    state: str
+
+
+def follow(machine: Machine, number: int) -> list[Fact]:
+    """Bring `machine.state` to the state number that the PLC shows, and say what that means.
+
+    The first report after a link came up may show any state; later ones are held against the table.
+    """
+    observed = STATE_BY_NUMBER.get(number, f"number {number}")
+    before = machine.state
+    if before == observed:
+        return []
+    facts: list[Fact] = []
+    if not PACKML.adopt(machine, observed):
+        # A number that PackML does not know must not leave an older "Execute" standing.
+        machine.state = observed
+        if machine.health.reported or observed not in PACKML.states:
+            facts.append(Irregular(machine.device, f"machine state jumped from {before} to {observed}"))
+    facts.append(StateChanged(machine.device, "machine", before, observed))
+    if observed == "Aborted":
+        facts.append(
+            Faulted(machine.device, "machine", "aborted", "aborted: clear the cause at the machine, then reset it")
+        )
+    elif before == "Aborted":
+        facts.append(FaultCleared(machine.device, "machine", "aborted"))
+    return facts

@@ -8,15 +8,20 @@ import msgspec
 
 from gateway.contract import DeviceId, Scalar, Struct
 from gateway.devices.echo import Echo
-from gateway.devices.facts import CellFinished, Fact, Faulted, FaultCleared, Irregular, Restarted, StateChanged
+from gateway.devices.facts import (
+    CellFinished,
+    Fact,
+    Irregular,
+    Restarted,
+)
 from gateway.devices.health import Health
-from gateway.devices.packml import COMMAND, PACKML, PRODUCE, STATE_BY_NUMBER
+from gateway.devices.packml import COMMAND, PACKML, PRODUCE, follow
 
 # --- records on the wire ---
 
 
 class CellReport(Struct, frozen=True, tag="robot_cell"):
-    """`track_id` is the job's, from `Start` until the next one; `processed` and `defective` count jobs."""
+    """`track_id` is that of the last `Start`; `processed` and `defective` count what was completed."""
 
     boot_id: int
     echo: Echo
@@ -40,6 +45,9 @@ class Control(Struct, frozen=True, tag="control"):
 
 
 CellAction = Control
+_AT_WORK = (
+    "Starting", "Execute", "Holding", "Held", "Unholding", "Suspending", "Suspended", "Unsuspending", "Completing",
+)  # fmt: skip
 
 _LEVELS = (
     "boot_id", "state", "mode", "track_id", "blocked", "starved", "processed", "defective", "infeed_occupied",
@@ -82,6 +90,8 @@ class RobotCell(msgspec.Struct):
             reason = f"PLC is in mode {self.packml_mode}, not Produce"
         if reason is None and self.state in ("Aborted", "Aborting", "Clearing"):
             reason = f"PLC state is {self.state}: clear the cause, then reset the cell"
+        if reason is None and self.state not in PACKML.states:
+            reason = f"PLC state is {self.state}, which PackML does not know: check the PLC program"
         return reason
 
 
@@ -92,27 +102,19 @@ def new(device: DeviceId) -> RobotCell:
 def observe(cell: RobotCell, report: CellReport) -> list[Fact]:
     """Bring the picture up to `report` and say what happened meanwhile."""
     facts: list[Fact] = []
-    first = not cell.health.reported
     restarted = cell.boot_id not in (None, report.boot_id)
     if restarted:
         facts.append(Restarted(cell.device, report.boot_id))
-    observed = STATE_BY_NUMBER.get(report.state, f"number {report.state}")
-    before = cell.state
-    if not PACKML.adopt(cell, observed) and not first:
-        facts.append(Irregular(cell.device, f"machine state jumped from {before} to {observed}"))
-    if before != cell.state:
-        facts.append(StateChanged(cell.device, "machine", before, cell.state))
-        if cell.state == "Aborted":
-            facts.append(Faulted(cell.device, "machine", "aborted", "cell aborted: clear the cause, then reset it"))
-        elif before == "Aborted":
-            facts.append(FaultCleared(cell.device, "machine", "aborted"))
-    # The counter, not the state, is the evidence of a finished job: a poll may miss Complete, never the count.
+    facts.extend(follow(cell, report.state))
+    # The counter, not the state, is the evidence of finished work: a poll may miss Complete, never the count.
     finished = 0 if restarted or cell.boot_id is None else (report.processed - cell.processed) % 2**32
     if finished == 1:
         good = report.defective == cell.defective
-        facts.append(CellFinished(cell.device, report.track_id, good))
+        # Where the next work has begun already, the count is that of the work before.
+        begun = report.track_id != cell.track_id and cell.state in _AT_WORK
+        facts.append(CellFinished(cell.device, cell.track_id if begun else report.track_id, good))
     elif finished:
-        facts.append(Irregular(cell.device, f"{finished} jobs finished between two reports; one can run at a time"))
+        facts.append(Irregular(cell.device, f"{finished} works finished between two reports: one at a time can run"))
     cell.boot_id, cell.echo, cell.packml_mode = report.boot_id, report.echo, report.mode
     cell.track_id, cell.processed, cell.defective = report.track_id, report.processed, report.defective
     cell.infeed_occupied, cell.outfeed_occupied = report.infeed_occupied, report.outfeed_occupied

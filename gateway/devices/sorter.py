@@ -26,7 +26,7 @@ from gateway.devices.facts import (
 )
 from gateway.devices.health import Health
 from gateway.devices.machine import Row, Table
-from gateway.devices.packml import PACKML, PRODUCE, STATE_BY_NUMBER
+from gateway.devices.packml import PRODUCE, follow
 
 ALTERNATES_MAX = 3
 TRACKS_MAX = 256
@@ -106,7 +106,8 @@ def decode_event(values: Mapping[str, Scalar]) -> SorterEvent:
     """
     fields = {k: values[k] for k in ("track_id", "point", "lane", "result", "plc_ms")}
     codes = str(values["barcodes"] or "").split(";")
-    kind = EVENT_BY_CODE.get(int(values["type"] or 0), f"event type {values['type']}")
+    code = values["type"]
+    kind = EVENT_BY_CODE.get(code, f"event type {code}") if isinstance(code, int) else f"event type {code!r}"
     barcodes = [code.strip() for code in codes if code.strip()]
     return msgspec.convert({"type": "sorter_event", "kind": kind, "barcodes": barcodes, **fields}, SorterEvent)
 
@@ -205,21 +206,17 @@ def new(device: DeviceId, lanes: int, reject_lane: int) -> Sorter:
 def observe(sorter: Sorter, report: SorterReport) -> list[Fact]:
     """Bring the picture up to `report` and say what happened meanwhile."""
     facts: list[Fact] = []
-    first = not sorter.health.reported
     if sorter.boot_id not in (None, report.boot_id):
         facts.append(Restarted(sorter.device, report.boot_id))
-        # A restarted PLC has forgotten its tracks: whatever was on the belt ends in the reject lane.
-        facts.extend(TrackLost(sorter.device, track_id) for track_id in sorted(sorter.tracks))
-        sorter.tracks.clear()
+        # A restarted PLC has forgotten its tracks: whatever was on the belt ends in the reject lane. The dispatcher
+        # still needs the tracks to find their loads; it forgets them itself.
+        facts.extend(TrackLost(sorter.device, n) for n, t in sorted(sorter.tracks.items()) if TRACK.fire(t, "lose"))
     sorter.boot_id, sorter.echo, sorter.packml_mode = report.boot_id, report.echo, report.mode
-    observed = STATE_BY_NUMBER.get(report.state, f"number {report.state}")
-    before = sorter.state
-    if not PACKML.adopt(sorter, observed) and not first:
-        facts.append(Irregular(sorter.device, f"machine state jumped from {before} to {observed}"))
-    if before != sorter.state:
-        facts.append(StateChanged(sorter.device, "machine", before, sorter.state))
+    facts.extend(follow(sorter, report.state))
     if len(report.lanes) != len(sorter.lanes):
         facts.append(Irregular(sorter.device, f"report has {len(report.lanes)} lanes, configured {len(sorter.lanes)}"))
+        # Lanes that can't be told apart are no picture to act on.
+        sorter.health.reported = False
         return facts
     for number, (lane, known) in enumerate(zip(report.lanes, sorter.lanes, strict=True), 1):
         was = known.state
@@ -242,30 +239,54 @@ def _lane_state(lane: Lane) -> str:
 def notice(sorter: Sorter, event: SorterEvent) -> list[Fact]:
     """Follow one item by one event of the ring."""
     if event.kind == "lane_emptied":
+        if not 1 <= event.lane <= len(sorter.lanes):
+            return [_no_such_lane(sorter, event)]
         return [LaneEmptied(sorter.device, event.lane)]
     if event.kind == "scan":
         return _scan(sorter, event)
     track = sorter.tracks.get(event.track_id)
     if track is None:
         return [Irregular(sorter.device, f"{event.kind} for track {event.track_id}, which was never scanned")]
-    trigger = {"diverted": "divert", "failed": "fail", "lost": "lose"}[event.kind]
+    astray = event.kind == "diverted" and not 1 <= event.lane <= len(sorter.lanes)
+    trigger = "lose" if astray else {"diverted": "divert", "failed": "fail", "lost": "lose"}[event.kind]
     if not TRACK.fire(track, trigger):
         return [Irregular(sorter.device, f"{event.kind} for track {event.track_id}, which is {track.state}")]
     if event.kind == "failed":
         reason = FAIL_REASON.get(event.result, f"reason code {event.result}")
         return [DivertFailed(sorter.device, event.track_id, reason)]
+    if astray:
+        # It has left the belt, and nobody knows where to: as good as lost.
+        return [_no_such_lane(sorter, event), TrackLost(sorter.device, event.track_id)]
     # The dispatcher still needs the track's load while it books it; it forgets the track itself.
     if event.kind == "lost":
         return [TrackLost(sorter.device, event.track_id)]
     return [Diverted(sorter.device, event.track_id, event.lane, confirmed=event.result == 0)]
 
 
+def _no_such_lane(sorter: Sorter, event: SorterEvent) -> Irregular:
+    text = f"{event.kind} at lane {event.lane} for track {event.track_id}, but its lanes are 1 to {len(sorter.lanes)}"
+    return Irregular(sorter.device, text)
+
+
 def _scan(sorter: Sorter, event: SorterEvent) -> list[Fact]:
     facts: list[Fact] = []
-    if event.track_id in sorter.tracks:
+    # The PLC may use a number again once its item has left the belt, and does so after a restart.
+    known = sorter.tracks.get(event.track_id)
+    if known is not None and not _has_left(known):
         return [Irregular(sorter.device, f"track {event.track_id} was scanned twice")]
+    sorter.tracks.pop(event.track_id, None)
     if len(sorter.tracks) >= TRACKS_MAX:
-        facts.append(TrackLost(sorter.device, next(iter(sorter.tracks))))
+        for track in [t for t in sorter.tracks.values() if _has_left(t)]:
+            del sorter.tracks[track.track_id]
+    if len(sorter.tracks) >= TRACKS_MAX:
+        oldest = next(iter(sorter.tracks.values()))
+        TRACK.fire(oldest, "lose")
+        facts.append(TrackLost(sorter.device, oldest.track_id))
     sorter.tracks[event.track_id] = Track(event.track_id, event.barcodes)
     facts.append(Scanned(sorter.device, event.track_id, event.barcodes, event.plc_ms))
     return facts
+
+
+def _has_left(track: Track) -> bool:
+    """Whether its item is off the belt: only the dispatcher's books may still name it."""
+    return track.state in ("diverted", "lost")

@@ -3,7 +3,6 @@
 from gateway.site.model import (
     AgvSpec,
     ChannelSpec,
-    SiteInfo,
     ConveyorSpec,
     DeviceSpec,
     EdgeSpec,
@@ -17,6 +16,7 @@ from gateway.site.model import (
     RobotCellSpec,
     RunSpec,
     Site,
+    SiteInfo,
     SorterLaneSpec,
     SorterSpec,
     SortPlanSpec,
@@ -28,7 +28,6 @@ from gateway.site.profile import Profile, SignalSpec
 __all__ = [
     "AgvSpec",
     "ChannelSpec",
-    "SiteInfo",
     "ConveyorSpec",
     "DeviceSpec",
     "EdgeSpec",
@@ -44,6 +43,7 @@ __all__ = [
     "RunSpec",
     "SignalSpec",
     "Site",
+    "SiteInfo",
     "SortPlanSpec",
     "SorterLaneSpec",
     "SorterSpec",

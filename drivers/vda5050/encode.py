@@ -1,0 +1,95 @@
+"""From a drive or an instant to VDA 5050's order and instantActions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from drivers.vda5050 import messages as wire
+from gateway.contract import Scalar
+from gateway.devices.agv import Drive, DriveAction, Instant
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class Sender:
+    """Writes the messages to one vehicle; counts `headerId` per topic from 1."""
+
+    def __init__(self, version: str, manufacturer: str, serial: str) -> None:
+        self._version = version
+        self._manufacturer = manufacturer
+        self._serial = serial
+        self._header_ids: dict[str, int] = {}
+
+    def order(self, drive: Drive, timestamp: str) -> bytes:
+        """The order message; positions in metres, speeds in m/s, `timestamp` as ISO 8601 in UTC."""
+        return _ENCODER.encode(
+            wire.Order(
+                header_id=self._next("order"),
+                timestamp=timestamp,
+                version=self._version,
+                manufacturer=self._manufacturer,
+                serial_number=self._serial,
+                order_id=drive.drive_id,
+                order_update_id=drive.update_id,
+                nodes=tuple(
+                    wire.Node(
+                        node_id=node.node,
+                        sequence_id=node.sequence_id,
+                        released=node.released,
+                        node_position=wire.NodePosition(x=node.x_mm / 1000, y=node.y_mm / 1000, map_id=drive.map_id),
+                        actions=tuple(_action(action) for action in node.actions),
+                    )
+                    for node in drive.nodes
+                ),
+                edges=tuple(
+                    wire.Edge(
+                        edge_id=edge.edge,
+                        sequence_id=edge.sequence_id,
+                        released=edge.released,
+                        start_node_id=edge.from_node,
+                        end_node_id=edge.to_node,
+                        max_speed=edge.speed_max_mm_s / 1000,
+                    )
+                    for edge in drive.edges
+                ),
+            )
+        )
+
+    def instant_actions(self, instant: Instant, timestamp: str) -> bytes:
+        """The instantActions message with one action."""
+        action = wire.Action(
+            action_type=instant.kind,
+            action_id=instant.action_id,
+            blocking_type=instant.blocking,
+            action_parameters=_parameters(instant.parameters),
+        )
+        return _ENCODER.encode(
+            wire.InstantActions(
+                header_id=self._next("instantActions"),
+                timestamp=timestamp,
+                version=self._version,
+                manufacturer=self._manufacturer,
+                serial_number=self._serial,
+                actions=(action,),
+            )
+        )
+
+    def _next(self, topic: str) -> int:
+        self._header_ids[topic] = self._header_ids.get(topic, 0) + 1
+        return self._header_ids[topic]
+
+
+def _action(action: DriveAction) -> wire.Action:
+    return wire.Action(
+        action_type=action.kind,
+        action_id=action.action_id,
+        blocking_type="HARD",
+        action_parameters=_parameters(action.parameters),
+    )
+
+
+def _parameters(parameters: Mapping[str, Scalar]) -> tuple[wire.ActionParameter, ...]:
+    # The schema knows no null: a parameter without a value is left out.
+    return tuple(wire.ActionParameter(key=k, value=v) for k, v in parameters.items() if v is not None)

@@ -1,0 +1,153 @@
+"""Conveyors: name what arrives at an entry, ask for what stands at an exit once the next device can take it.
+
+Works on levels alone (what stands in a zone, what is booked where), so it goes on by itself after any restart.
+"""
+
+from __future__ import annotations
+
+from gateway.contract import DeviceId, LocationId
+from gateway.devices.conveyor import Conveyor, Discharge, Induct
+from gateway.dispatch import ledger, loads, orders
+from gateway.dispatch.floor import Run
+from gateway.dispatch.state import Entry, Load
+from gateway.dispatch.turn import Turn
+
+UNKNOWN_LOAD_GRACE_NS = 10_000_000_000
+"""A load may reach an entry's photo-eye before the report of whoever put it there; after this it is a stranger."""
+
+
+SCAN_OVERDUE_NS = 20_000_000_000
+"""A load handed to a sorter that no scanner has seen for so long has been taken away or is stuck."""
+
+
+def drive(turn: Turn) -> None:
+    """Go over every run once."""
+    for infeed, sorter in turn.floor.sorter_by_infeed.items():
+        _watch_infeed(turn, infeed, sorter.id)
+    for run in turn.floor.runs:
+        conveyor = turn.state.conveyors[run.device]
+        refusal = conveyor.refusal()
+        if refusal is not None:
+            for load in (*loads.at(turn.state, run.source), *loads.at(turn.state, run.run)):
+                _say(turn, load, f"{run.device}: {refusal}")
+            continue
+        _induct(turn, run, conveyor)
+        _discharge(turn, run, conveyor)
+
+
+def _watch_infeed(turn: Turn, infeed: LocationId, sorter: DeviceId) -> None:
+    late = [ld for ld in loads.at(turn.state, infeed) if turn.now_ns - ld.since_ns > SCAN_OVERDUE_NS]
+    if late:
+        text = (
+            f"{sorter}: {late[0].load} was handed over at {infeed} and has not been scanned since. "
+            "Look for it, then announce it where it is"
+        )
+        turn.raise_alarm(sorter, "not scanned", text)
+    else:
+        turn.clear_alarm(sorter, "not scanned")
+
+
+def _say(turn: Turn, load: Load, reason: str) -> None:
+    task = turn.state.tasks.get(load.task)
+    if task is not None:
+        task.reason = reason
+
+
+def _induct(turn: Turn, run: Run, conveyor: Conveyor) -> None:
+    zone = conveyor.zones[run.zone_first - 1]
+    stranger = f"{run.source}-stranger"
+    if zone.state != "occupied" or zone.track_id:
+        turn.state.hold_offs.pop(stranger, None)
+        turn.clear_alarm(run.device, f"stranger in zone {run.zone_first}")
+        return
+    waiting = loads.at(turn.state, run.source)
+    if not waiting:
+        _stranger(turn, run, stranger)
+        return
+    load, key = waiting[0], f"{run.device} induct {waiting[0].load}"
+    if turn.held_off(key) or ledger.open_for(turn, run.device, Induct, load.load):
+        return
+    ledger.issue(turn, run.device, Induct(run.zone_first, load.track_id), load.load)
+
+
+def _stranger(turn: Turn, run: Run, key: str) -> None:
+    known = turn.state.hold_offs.get(key)
+    if known is None:
+        turn.hold_off(key, run.device, "a load that nobody announced")
+        turn.state.hold_offs[key].until_ns = turn.now_ns + UNKNOWN_LOAD_GRACE_NS
+    elif known.until_ns <= turn.now_ns:
+        text = (
+            f"{run.device} zone {run.zone_first} ({run.source}): a load stands there that nobody has announced. "
+            "Take it away, or announce it with its id at this location"
+        )
+        turn.raise_alarm(run.device, f"stranger in zone {run.zone_first}", text)
+
+
+def _discharge(turn: Turn, run: Run, conveyor: Conveyor) -> None:
+    zone = conveyor.zones[run.zone_last - 1]
+    if zone.state != "occupied" or not zone.track_id:
+        return
+    load = loads.by_track(turn.state, zone.track_id)
+    if load is None:
+        text = f"{run.device} zone {run.zone_last}: track {zone.track_id} is at the exit and belongs to no known load"
+        turn.raise_alarm(run.device, f"unknown track in zone {run.zone_last}", text)
+        return
+    turn.clear_alarm(run.device, f"unknown track in zone {run.zone_last}")
+    if load.location != run.run:
+        # The plant outranks the books: the load stands where its PLC says.
+        turn.note(run.device, "load found", f"{load.load} was booked at {load.location or 'nowhere'}")
+        loads.book(turn, load, run.run)
+    if ledger.open_for(turn, run.device, Discharge, load.load):
+        return
+    refusal = _next_refusal(turn, run)
+    key = f"{run.device} discharge {load.load}"
+    if refusal is not None:
+        _say(turn, load, f"at the exit of {run.device}: {refusal}")
+    elif not turn.held_off(key):
+        ledger.issue(turn, run.device, Discharge(run.zone_last, load.track_id), load.load)
+
+
+def _next_refusal(turn: Turn, run: Run) -> str | None:
+    """Why what follows the run can't take a load now."""
+    state, floor = turn.state, turn.floor
+    count, room = loads.taken(turn, run.dest), floor.room(run.dest)
+    if count >= room:
+        return f"{run.dest} is taken"
+    sorter_spec = floor.sorter_by_infeed.get(run.dest)
+    if sorter_spec is not None:
+        sorter = state.sorters[sorter_spec.id]
+        return sorter.refusal() or sorter.lane_refusal(sorter.reject_lane)
+    cell_spec = floor.cell_by_infeed.get(run.dest)
+    if cell_spec is not None:
+        cell = state.cells[cell_spec.id]
+        return cell.refusal() or (f"{run.dest} is occupied" if cell.infeed_occupied else None)
+    return None
+
+
+def settled(turn: Turn, entry: Entry, ok: bool, text: str) -> None:
+    """The PLC is through with an induct or a discharge."""
+    load = turn.state.loads.get(entry.load)
+    if load is None or not isinstance(entry.action, Induct | Discharge):
+        return
+    inducted = isinstance(entry.action, Induct)
+    key = f"{entry.device} {'induct' if inducted else 'discharge'} {load.load}"
+    if not ok:
+        turn.hold_off(key, entry.device, text)
+        _say(turn, load, f"{entry.device} {text}")
+        return
+    turn.went_well(key, entry.device)
+    zone = entry.action.zone
+    run = next(r for r in turn.floor.runs if r.device == entry.device and zone in (r.zone_first, r.zone_last))
+    if inducted:
+        loads.book(turn, load, run.run)
+    elif load.location == run.run:
+        # Only from the run: the next device may have reported the load before this echo came.
+        loads.book(turn, load, run.dest)
+        arrived(turn, load)
+
+
+def arrived(turn: Turn, load: Load) -> None:
+    """A move ends where it was meant to end."""
+    task = turn.state.tasks.get(load.task)
+    if task is not None and task.kind == "move" and load.location == task.to:
+        orders.finish(turn, task)

@@ -1,0 +1,209 @@
+"""Orders and their steps: accepted, released by rank while there is room for more work, brought to one end.
+
+A step becomes ready when the steps before it are finished and its load is free; an order ends as finished when
+all its steps are, as failed as soon as one of them is, as cancelled when its host says so in time.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from gateway.contract import CreateOrder, OrderEvent
+from gateway.dispatch import loads
+from gateway.dispatch.state import ORDER, ORDER_ENDED, TASK, TASK_ENDED, Order, Task
+from gateway.dispatch.turn import Turn
+
+ENDED_KEPT_MAX = 10_000
+
+
+def task_id(order: str, step: str) -> str:
+    return f"{order}/{step}"
+
+
+def accept(turn: Turn, client: str, request: CreateOrder) -> Order:
+    """Book a checked request as an order with its tasks."""
+    state = turn.state
+    state.order_number += 1
+    order = Order(
+        order=request.order,
+        client=client,
+        number=state.order_number,
+        priority=request.priority,
+        deadline_ns=request.deadline_ns,
+        tasks=[task_id(request.order, s.step) for s in request.steps],
+        accepted_ns=turn.now_ns,
+    )
+    for step in request.steps:
+        task = Task(
+            task=task_id(order.order, step.step),
+            order=order.order,
+            kind=step.kind,
+            load=step.load,
+            to=step.to,
+            skill=step.skill,
+            recipe=step.recipe,
+            after=tuple(task_id(order.order, a) for a in step.after),
+            reason="order is not released yet",
+        )
+        state.tasks[task.task] = task
+    state.orders[order.order] = order
+    insort(state.queue, (*order.rank(), order.order))
+    state.tally.orders_accepted += 1
+    turn.effects.append(OrderEvent(order.order, "created"))
+    return order
+
+
+def release(turn: Turn) -> None:
+    """Start the best of the waiting orders while fewer than the policy's limit are under way."""
+    state, limit = turn.state, turn.site.policies.orders_released_max
+    while state.queue and len(state.released) < limit:
+        *_, name = state.queue.pop(0)
+        order = state.orders[name]
+        ORDER.fire(order, "release")
+        order.released_ns = turn.now_ns
+        state.released.append(name)
+        turn.effects.append(OrderEvent(name, "released"))
+
+
+def prepare(turn: Turn) -> None:
+    """Make ready every task of a released order whose turn has come."""
+    state = turn.state
+    for order in by_rank(turn):
+        for name in order.tasks:
+            task = state.tasks[name]
+            if task.state == "waiting":
+                _prepare(turn, task)
+
+
+def _prepare(turn: Turn, task: Task) -> None:
+    state = turn.state
+    before = [a for a in task.after if state.tasks[a].state != "finished"]
+    if before:
+        task.reason = f"comes after step {before[0].rpartition('/')[2]}, which is {state.tasks[before[0]].state}"
+        return
+    load = state.loads.get(task.load)
+    if load is None:
+        fail(turn, task, f"load {task.load} has left the site")
+        return
+    if load.task and load.task != task.task:
+        task.reason = f"load {load.load} is busy with {load.task}"
+        return
+    load.task = task.task
+    TASK.fire(task, "prepare")
+    task.reason = "ready"
+
+
+def by_rank(turn: Turn) -> list[Order]:
+    """The released orders, most urgent first."""
+    return sorted((turn.state.orders[o] for o in turn.state.released), key=Order.rank)
+
+
+def ready_tasks(turn: Turn) -> list[Task]:
+    """Tasks that are ready or active, by the rank of their orders."""
+    tasks = turn.state.tasks
+    return [tasks[t] for o in by_rank(turn) for t in o.tasks if tasks[t].state in ("ready", "active")]
+
+
+def begin(turn: Turn, task: Task) -> None:
+    """Something moves for this task now."""
+    if TASK.fire(task, "start"):
+        task.started_ns = task.started_ns or turn.now_ns
+    order = turn.state.orders[task.order]
+    if ORDER.fire(order, "start"):
+        turn.effects.append(OrderEvent(order.order, "started"))
+
+
+def set_back(turn: Turn, task: Task, reason: str) -> None:
+    """What was under way came to nothing: the task is planned anew from where its load is."""
+    TASK.fire(task, "set_back")
+    task.device = task.target = task.person = ""
+    task.reason = reason
+    loads.release_room(turn.state, task.load)
+
+
+def finish(turn: Turn, task: Task) -> None:
+    if not TASK.fire(task, "finish"):
+        return
+    _end(turn, task, "")
+    order = turn.state.orders[task.order]
+    if order.state in ORDER_ENDED:
+        return
+    if ORDER.fire(order, "start"):
+        turn.effects.append(OrderEvent(order.order, "started"))
+    if all(turn.state.tasks[t].state == "finished" for t in order.tasks):
+        _end_order(turn, order, "finish", "")
+
+
+def fail(turn: Turn, task: Task, reason: str) -> None:
+    """The task can't be done: its order fails with the reason, and its other steps are cancelled."""
+    if not TASK.fire(task, "fail"):
+        return
+    _end(turn, task, reason)
+    order = turn.state.orders[task.order]
+    _cancel_tasks(turn, order, f"step {task.task.rpartition('/')[2]} failed")
+    _end_order(turn, order, "fail", f"step {task.task.rpartition('/')[2]}: {reason}")
+
+
+def cancel(turn: Turn, order: Order, reason: str) -> None:
+    """The host wants it no more. Loads that move come to rest at the next place; on the sorter they are rejected."""
+    _cancel_tasks(turn, order, reason)
+    _end_order(turn, order, "cancel", reason)
+
+
+def _cancel_tasks(turn: Turn, order: Order, reason: str) -> None:
+    for name in order.tasks:
+        task = turn.state.tasks[name]
+        if TASK.fire(task, "cancel"):
+            _end(turn, task, reason)
+
+
+def _end(turn: Turn, task: Task, reason: str) -> None:
+    task.ended_ns, task.reason = turn.now_ns, reason
+    load = turn.state.loads.get(task.load)
+    if load is not None and load.task == task.task:
+        load.task = ""
+        # Room stays reserved for a load that is on its way: it will come, whatever became of the order.
+        if load.load not in {t.load for t in turn.state.trips.values() if t.picked}:
+            loads.release_room(turn.state, load.load)
+
+
+def _end_order(turn: Turn, order: Order, trigger: str, reason: str) -> None:
+    state = turn.state
+    was = order.state
+    if not ORDER.fire(order, trigger):
+        return
+    order.ended_ns, order.reason = turn.now_ns, reason
+    if was == "created":
+        state.queue.remove((*order.rank(), order.order))
+    else:
+        state.released.remove(order.order)
+    tally = state.tally
+    tally.orders_finished += order.state == "finished"
+    tally.orders_failed += order.state == "failed"
+    tally.orders_cancelled += order.state == "cancelled"
+    state.ended.append(order.order)
+    while len(state.ended) > ENDED_KEPT_MAX:
+        oldest = state.orders.pop(state.ended.pop(0))
+        for name in oldest.tasks:
+            state.tasks.pop(name, None)
+    turn.effects.append(OrderEvent(order.order, order.state, reason))
+
+
+def insert_before(turn: Turn, task: Task, new: Task) -> None:
+    """Put an additional step into a running order, to be finished before `task` goes on."""
+    state = turn.state
+    order = state.orders[task.order]
+    state.tasks[new.task] = new
+    order.tasks.insert(order.tasks.index(task.task), new.task)
+    task.after = (*task.after, new.task)
+    load = state.loads.get(task.load)
+    if load is not None and load.task == task.task:
+        load.task = ""
+    TASK.fire(task, "set_back")
+    TASK.fire(task, "postpone")
+    task.device = task.target = task.person = ""
+    loads.release_room(state, task.load)
+
+
+def is_ended(task: Task) -> bool:
+    return task.state in TASK_ENDED

@@ -1,0 +1,234 @@
+"""Drives: turn trips into base and horizon on the wire, release node by node what is free and safe."""
+
+from __future__ import annotations
+
+from gateway.contract import DeviceId, NodeId
+from gateway.devices.agv import Drive, DriveAction, DriveEdge, DriveNode
+from gateway.dispatch import ledger, loads, orders, work
+from gateway.dispatch.state import Trip
+from gateway.dispatch.traffic import occupancy, trips
+from gateway.dispatch.turn import Turn
+
+HORIZON_NODES_MAX = 24
+DRIVE_TIMEOUT_MS = 600_000
+SECOND_NS = 1_000_000_000
+
+
+def drive(turn: Turn) -> None:
+    """Resume, send home, release and send, the most urgent trips first."""
+    _carry_on(turn)
+    _send_home(turn)
+    for trip in list(turn.state.trips.values()):
+        _cancel_if_pointless(turn, trip)
+    _refresh_order(turn)
+    holder = occupancy.held(turn)
+    for trip in sorted(turn.state.trips.values(), key=lambda t: _rank(turn, t)):
+        _release(turn, holder, trip)
+        _send(turn, trip)
+        _watch(turn, trip)
+
+
+def _rank(turn: Turn, trip: Trip) -> tuple[int, int, int, str]:
+    load = turn.state.loads.get(trip.load)
+    task = turn.state.tasks.get(load.task) if load else None
+    order = turn.state.orders.get(task.order) if task else None
+    return (*(order.rank() if order else (9, 0, 0)), trip.vehicle)
+
+
+def _carry_on(turn: Turn) -> None:
+    """A vehicle that has a load on its deck and no trip (its last one failed) takes it on to where it should go."""
+    for vehicle in turn.floor.agvs:
+        deck = loads.at(turn.state, vehicle)
+        agv = turn.state.agvs[vehicle]
+        if not deck or vehicle in turn.state.trips or agv.refusal() is not None or not agv.at_rest:
+            continue
+        load = deck[0]
+        task = turn.state.tasks.get(load.task)
+        if task is not None and task.kind == "work":
+            task.reason = work.choose_target(turn, task, load) or task.reason
+        dest = _next_stop(turn, vehicle, task.target or task.to, task.kind) if task else None
+        key = f"{vehicle} carry on"
+        if dest is None or task is None:
+            text = f"{vehicle} carries {load.load}, which has nowhere to go. Take it off and announce it where it is"
+            turn.raise_alarm(vehicle, "load on deck", text)
+        elif not turn.held_off(key):
+            place = turn.floor.place_of(dest)
+            refusal = f"{place} has no room" if loads.taken(turn, place) >= turn.floor.room(place) else None
+            refusal = refusal or trips.begin(turn, vehicle, load.load, vehicle, dest)
+            if refusal is None:
+                turn.clear_alarm(vehicle, "load on deck")
+                turn.went_well(key, vehicle)
+                turn.state.coming.setdefault(place, {})[load.load] = 1
+                orders.begin(turn, task)
+            else:
+                task.reason = refusal
+                turn.hold_off(key, vehicle, refusal)
+
+
+def _next_stop(turn: Turn, vehicle: DeviceId, dest: str, kind: str) -> str | None:
+    """Where a vehicle must put a load down so that it comes nearer to `dest`."""
+    if kind == "sort":
+        plan = turn.site.sort_plan
+        planned = plan.destinations.get(dest) if plan else None
+        dest = turn.floor.sorters[planned.sorter].infeed if planned else ""
+    here = turn.floor.roadmap
+    best: tuple[float, str] | None = None
+    for location in turn.floor.locations.values():
+        route = turn.floor.route(location.id, dest)
+        if route is None or not turn.floor.can_drop(location.id) or (route and route[0].kind == "agv"):
+            continue
+        way = here.way(trips.stands_at(turn, vehicle), location.node or "")
+        if way is not None:
+            offer = (here.seconds(way) + sum(hop.seconds for hop in route), location.id)
+            best = min(best, offer) if best else offer
+    return best[1] if best else None
+
+
+def _send_home(turn: Turn) -> None:
+    """An idle vehicle must not stand in a station: it drives to its own place until it is wanted."""
+    for vehicle in trips.free_vehicles(turn):
+        at_home = turn.state.agvs[vehicle].last_node == turn.floor.agvs[vehicle].home
+        if vehicle not in turn.state.trips and not at_home:
+            trips.go_home(turn, vehicle)
+
+
+def _cancel_if_pointless(turn: Turn, trip: Trip) -> None:
+    """The order was cancelled before the pick was released: the vehicle turns back."""
+    load = turn.state.loads.get(trip.load)
+    wanted = load is not None and load.task
+    if not trip.load or wanted or trip.picked or trip.pick_at < trip.released:
+        return
+    known = Trip(**{f: getattr(trip, f) for f in Trip.__struct_fields__})
+    known.load, known.pick_at, known.drop_at = "", -1, -1
+    turn.state.trips[trip.vehicle] = known
+    loads.release_room(turn.state, trip.load)
+    trips.go_home(turn, trip.vehicle)
+
+
+def _refresh_order(turn: Turn) -> None:
+    """Work the passing order out anew when a trip has ended or a vehicle's health has changed."""
+    able = [v for v in turn.floor.agvs if turn.state.agvs[v].refusal() is None]
+    ways = [f"{t.drive_id}.{t.route_number}" for t in turn.state.trips.values()]
+    seen = f"{able} {ways}"
+    if seen != turn.state.traffic_seen:
+        turn.state.traffic_seen = seen
+        occupancy.adopt(turn, occupancy.try_out(turn))
+
+
+def _release(turn: Turn, holder: dict[str, DeviceId], trip: Trip) -> None:
+    """Extend the base while it is short, it is this vehicle's turn at the next node, and the node is free."""
+    if turn.state.agvs[trip.vehicle].health.refusal() is not None:
+        return
+    trip.waits_for = ""
+    roadmap = turn.floor.roadmap
+    while trip.released < len(trip.nodes):
+        if trip.released - 1 - trip.passed >= turn.site.policies.base_nodes_max:
+            return
+        if trip.released - 1 == trip.pick_at and not trip.picked:
+            return  # not past the pick before the load is on board
+        claims = roadmap.step_claims(trip.nodes[trip.released - 1], trip.nodes[trip.released])
+        blocker = next((holder[r] for r in sorted(claims) if holder.get(r, trip.vehicle) != trip.vehicle), None)
+        if blocker is None:
+            turns = (occupancy.goes_first(turn, trip.vehicle, trip.released, r) for r in sorted(claims))
+            blocker = next(filter(None, turns), None)
+        if blocker is not None:
+            _wait(turn, trip, blocker)
+            return
+        trip.released += 1
+        holder.update(dict.fromkeys(claims, trip.vehicle))
+
+
+def _wait(turn: Turn, trip: Trip, blocker: DeviceId) -> None:
+    trip.waits_for = blocker
+    why = turn.state.agvs[blocker].refusal()
+    if why is None:
+        return
+    trips.say(turn, trip.load, f"{trip.vehicle} waits for {blocker}, which is in its way: {why}")
+    key = f"{trip.vehicle} detour"
+    if not turn.held_off(key):
+        turn.state.hold_offs.pop(key, None)
+        turn.hold_off(key, trip.vehicle, "looked for a way around")
+        turn.state.hold_offs[key].until_ns = turn.now_ns + 2 * SECOND_NS
+        _detour(turn, trip, blocker)
+
+
+def _detour(turn: Turn, trip: Trip, blocker: DeviceId) -> None:
+    """Drive around a vehicle that can't move, where the roadmap has another way."""
+    roadmap = turn.floor.roadmap
+    held = turn.state.trips.get(blocker)
+    way = held.nodes[held.passed : held.released] if held else [turn.state.agvs[blocker].last_node]
+    avoid = frozenset(n for n in roadmap.claims(way) if n in roadmap.nodes)
+    goals = [trip.nodes[-1]]
+    if trip.pick_at >= trip.released:
+        goals.insert(0, trip.nodes[trip.pick_at])
+    new: list[NodeId] = [trip.nodes[trip.released - 1]]
+    for goal in goals:
+        part = roadmap.way(new[-1], goal, avoid)
+        if part is None or (avoid & set(part[1:])):
+            return
+        new.extend(part[1:])
+    if trips.redirect(turn, trip, new):
+        turn.note(trip.vehicle, "detour", f"around {blocker} over {' '.join(new)}")
+
+
+def _send(turn: Turn, trip: Trip) -> None:
+    """Send the drive when it is new, its base has grown or its horizon has changed; one update at a time."""
+    changed = trip.released != trip.sent_released or trip.route_number != trip.sent_route
+    if not changed or ledger.open_for(turn, trip.vehicle, Drive, trip.load) or _any_drive_open(turn, trip.vehicle):
+        return
+    if turn.state.agvs[trip.vehicle].health.refusal() is not None:
+        return
+    new = trip.sent_released == 0
+    if not new:
+        trip.update_id += 1
+    start = 0 if new else trip.sent_released - 1
+    action = _wire(turn, trip, start)
+    if ledger.issue(turn, trip.vehicle, action, trip.load, timeout_ms=DRIVE_TIMEOUT_MS) is None:
+        trip.update_id -= 0 if new else 1
+        return
+    trip.sent_released, trip.sent_route = trip.released, trip.route_number
+
+
+def _any_drive_open(turn: Turn, vehicle: DeviceId) -> bool:
+    return any(isinstance(e.action, Drive) for e in ledger.outstanding(turn, vehicle))
+
+
+def _wire(turn: Turn, trip: Trip, start: int) -> Drive:
+    """The drive from node index `start` (the stitching node of an update) to the end of the horizon."""
+    roadmap = turn.floor.roadmap
+    end = min(len(trip.nodes), trip.released + HORIZON_NODES_MAX)
+    nodes: list[DriveNode] = []
+    edges: list[DriveEdge] = []
+    for i in range(start, end):
+        spec = roadmap.nodes[trip.nodes[i]]
+        released = i < trip.released
+        nodes.append(DriveNode(spec.id, 2 * i, released, spec.x_mm, spec.y_mm, _actions(trip, i)))
+        if i > start:
+            a, b = trip.nodes[i - 1], trip.nodes[i]
+            edges.append(DriveEdge(f"{a}-{b}", 2 * i - 1, released, a, b, roadmap.speed_mm_s[a, b]))
+    return Drive(trip.drive_id, trip.update_id, roadmap.map_id, tuple(nodes), tuple(edges))
+
+
+def _actions(trip: Trip, index: int) -> tuple[DriveAction, ...]:
+    actions: list[DriveAction] = []
+    if index == trip.pick_at:
+        parameters = {"stationName": trip.source, "loadId": trip.load}
+        actions.append(DriveAction(trip.pick_id, "pick", dict(parameters)))
+    if index == trip.drop_at:
+        parameters = {"stationName": trip.dest, "loadId": trip.load}
+        actions.append(DriveAction(trip.drop_id, "drop", dict(parameters)))
+    return tuple(actions)
+
+
+def _watch(turn: Turn, trip: Trip) -> None:
+    """A vehicle that may drive, and does not, needs a person."""
+    may_move = trip.sent_released - 1 > trip.passed
+    if turn.state.agvs[trip.vehicle].refusal() is not None or not may_move:
+        return
+    idle_s = (turn.now_ns - trip.moved_ns) / SECOND_NS
+    if idle_s > turn.site.policies.drive_stuck_s:
+        text = (
+            f"{trip.vehicle} has not moved from {trip.nodes[trip.passed]} for {idle_s:.0f} s though "
+            f"{trip.nodes[trip.passed + 1]} is free for it. Look at the vehicle"
+        )
+        turn.raise_alarm(trip.vehicle, "stuck", text)

@@ -1,0 +1,239 @@
+"""Trips: one vehicle's way to a load and on to where the load goes, or home; from the first node to the last fact.
+
+A trip is begun by the assignment, is sent to the vehicle as a drive (base and horizon) by `drives`, and ends with
+the vehicle's own report. What the vehicle may occupy is never taken from it, whatever becomes of the order.
+"""
+
+from __future__ import annotations
+
+from gateway.contract import DeviceId, LoadId, LocationId, NodeId
+from gateway.devices.agv import Instant
+from gateway.devices.facts import ActionEnded, NodeReached, OrderRejected
+from gateway.dispatch import flow, ledger, loads, orders
+from gateway.dispatch.state import Task, Trip
+from gateway.dispatch.traffic import occupancy
+from gateway.dispatch.turn import Turn
+
+
+def refusal(turn: Turn, vehicle: DeviceId) -> str | None:
+    """Why a vehicle can't be given a new load to carry."""
+    agv, trip = turn.state.agvs[vehicle], turn.state.trips.get(vehicle)
+    why = agv.refusal()
+    if why is None and agv.last_node not in turn.floor.roadmap.nodes:
+        why = f"stands on node {agv.last_node}, which is not on the map"
+    if why is None and agv.battery_permille < 10 * turn.floor.agvs[vehicle].battery_min_percent:
+        why = f"battery at {agv.battery_permille / 10:.0f} %"
+    if why is None and loads.at(turn.state, vehicle):
+        why = f"carries {loads.at(turn.state, vehicle)[0].load}"
+    if why is None and trip is not None and trip.load:
+        why = f"is under way with {trip.load}"
+    if why is None and trip is not None and trip.drop_at >= 0:
+        why = "is just ending its drive"
+    if why is None and trip is None and not agv.at_rest:
+        why = "still carries out a drive"
+    if why is None and ledger.open_for(turn, vehicle, Instant):
+        why = "is cancelling its drive"
+    return why
+
+
+def free_vehicles(turn: Turn) -> list[DeviceId]:
+    return [v for v in turn.floor.agvs if refusal(turn, v) is None]
+
+
+def why_none_free(turn: Turn) -> str:
+    return "; ".join(f"{v} {refusal(turn, v)}" for v in turn.floor.agvs) or "the site has none"
+
+
+def of_load(turn: Turn, load: LoadId) -> Trip | None:
+    return next((t for t in turn.state.trips.values() if t.load == load), None)
+
+
+def stands_at(turn: Turn, vehicle: DeviceId) -> NodeId:
+    """The node from which a new way of this vehicle starts: the end of what has been released to it."""
+    trip = turn.state.trips.get(vehicle)
+    return trip.nodes[trip.released - 1] if trip else turn.state.agvs[vehicle].last_node
+
+
+def begin(turn: Turn, vehicle: DeviceId, load: LoadId, source: LocationId, dest: LocationId) -> str | None:
+    """Send the vehicle for a load; the reason where that can't be done safely now. `source` is the vehicle itself
+    where it has the load on its deck already."""
+    roadmap, floor = turn.floor.roadmap, turn.floor
+    start = stands_at(turn, vehicle)
+    drop_node = floor.locations[dest].node or ""
+    pick_node = start if source == vehicle else floor.locations[source].node or ""
+    running = turn.state.trips.get(vehicle)
+    if running is not None and running.sent_released and start == pick_node:
+        # An action can't be added to a node that is released already (VDA 5050 2.x).
+        return f"{vehicle} is just leaving {start}"
+    to_pick = roadmap.way(start, pick_node)
+    to_drop = roadmap.way(pick_node, drop_node)
+    if to_pick is None or to_drop is None:
+        return f"no way for {vehicle} from {start} over {pick_node} to {drop_node}"
+    trip = _trip(turn, vehicle, [*to_pick, *to_drop[1:]])
+    base = trip.released - 1
+    trip.load, trip.source, trip.dest = load, source, dest
+    trip.pick_at = -1 if source == vehicle else base + len(to_pick) - 1
+    trip.drop_at = len(trip.nodes) - 1
+    trip.picked = source == vehicle
+    trip.action_number = turn.state.drive_number = turn.state.drive_number + 1
+    return _adopt(turn, trip)
+
+
+def go_home(turn: Turn, vehicle: DeviceId) -> str | None:
+    """Send an idle vehicle to its parking place."""
+    way = turn.floor.roadmap.way(stands_at(turn, vehicle), turn.floor.agvs[vehicle].home)
+    if way is None:
+        return "no way to its parking place"
+    return _adopt(turn, _trip(turn, vehicle, list(way)))
+
+
+def _trip(turn: Turn, vehicle: DeviceId, way: list[NodeId]) -> Trip:
+    """A new trip along `way`, or the running empty one with its horizon replaced by `way`."""
+    known = turn.state.trips.get(vehicle)
+    if known is None or not known.sent_released:
+        turn.state.drive_number += 1
+        return Trip(vehicle, f"D{turn.state.epoch}-{turn.state.drive_number}", way, moved_ns=turn.now_ns)
+    return Trip(
+        vehicle=vehicle,
+        drive_id=known.drive_id,
+        nodes=[*known.nodes[: known.released], *way[1:]],
+        released=known.released,
+        passed=known.passed,
+        update_id=known.update_id,
+        sent_released=known.sent_released,
+        sent_route=known.sent_route,
+        route_number=known.route_number + 1,
+        accepted=known.accepted,
+        moved_ns=turn.now_ns,
+    )
+
+
+def _adopt(turn: Turn, trip: Trip) -> str | None:
+    """Put the trip in force if that locks nobody up."""
+    if not occupancy.adopt(turn, occupancy.try_out(turn, trip)):
+        return f"{trip.vehicle} would block the way of others: traffic has to clear first"
+    turn.state.trips[trip.vehicle] = trip
+    return None
+
+
+def redirect(turn: Turn, trip: Trip, way: list[NodeId]) -> bool:
+    """Replace what is not released yet by another way to the same goals; False where that would lock someone up.
+
+    `way` starts at the last released node. The caller has made sure that it passes the pick node if need be.
+    """
+    new = _trip(turn, trip.vehicle, way)
+    new.load, new.source, new.dest, new.picked = trip.load, trip.source, trip.dest, trip.picked
+    new.action_number = trip.action_number
+    if trip.load:
+        new.drop_at = len(new.nodes) - 1
+        new.pick_at = trip.pick_at
+        if trip.pick_at >= trip.released:
+            pick_node = trip.nodes[trip.pick_at]
+            new.pick_at = new.nodes.index(pick_node, trip.released - 1)
+    return _adopt(turn, new) is None
+
+
+# --- what the vehicle says ---
+
+
+def node_reached(turn: Turn, fact: NodeReached) -> None:
+    trip = turn.state.trips.get(fact.device)
+    agv = turn.state.agvs[fact.device]
+    if trip is None or agv.drive_id != trip.drive_id:
+        return
+    trip.accepted = True
+    index = fact.sequence_id // 2
+    if index >= trip.released or trip.nodes[index] != fact.node:
+        text = (
+            f"{fact.device} says it is at {fact.node} (sequence {fact.sequence_id}), which is not in its released way. "
+            "Stop it at the vehicle and look where it stands"
+        )
+        turn.raise_alarm(fact.device, "off its way", text)
+        return
+    turn.clear_alarm(fact.device, "off its way")
+    if index > trip.passed:
+        trip.passed, trip.moved_ns = index, turn.now_ns
+        turn.clear_alarm(fact.device, "stuck")
+
+
+def action_ended(turn: Turn, fact: ActionEnded) -> None:
+    trip = turn.state.trips.get(fact.device)
+    if trip is None or fact.action_id not in (trip.pick_id, trip.drop_id):
+        return
+    trip.moved_ns = turn.now_ns
+    kind = "pick" if fact.action_id == trip.pick_id else "drop"
+    load = turn.state.loads.get(trip.load)
+    if not fact.ok:
+        _failed(turn, trip, f"{fact.device} could not {kind} {trip.load}: {fact.result or 'no reason given'}")
+        return
+    if load is None:
+        turn.raise_alarm(fact.device, "unknown load", f"{fact.device}: {kind} of {trip.load}, which is not booked")
+        return
+    if kind == "pick":
+        trip.picked = True
+        loads.book(turn, load, fact.device)
+        say(turn, trip.load, f"{fact.device} brings it to {trip.dest}")
+        return
+    loads.book(turn, load, trip.dest)
+    trip.load = ""
+    flow.arrived(turn, load)
+
+
+def _failed(turn: Turn, trip: Trip, why: str) -> None:
+    """A pick or drop went wrong, or the vehicle gave the drive up: plan anew, so many times."""
+    turn.note(trip.vehicle, "trip failed", why)
+    if trip.accepted:
+        number = turn.state.next_seq.get(trip.vehicle, 1)
+        ledger.issue(turn, trip.vehicle, Instant(f"{trip.drive_id}.cancel{number}", "cancelOrder"))
+    drop(turn, trip)
+    load = turn.state.loads.get(trip.load)
+    task = turn.state.tasks.get(load.task) if load else None
+    if task is None:
+        return
+    task.tries += 1
+    if task.tries >= turn.site.policies.leg_tries_max:
+        turn.raise_alarm(trip.vehicle, f"gave up {trip.load}", f"{why}. Look for the load and announce it where it is")
+        orders.fail(turn, task, why)
+    else:
+        orders.set_back(turn, task, why)
+
+
+def drop(turn: Turn, trip: Trip) -> None:
+    """The trip is over; the commands that carried it have no meaning any more."""
+    turn.state.trips.pop(trip.vehicle, None)
+    turn.clear_alarm(trip.vehicle, "stuck")
+    for entry in ledger.outstanding(turn, trip.vehicle):
+        if not isinstance(entry.action, Instant):
+            ledger.close(turn, entry)
+
+
+def rejected(turn: Turn, fact: OrderRejected) -> None:
+    trip = turn.state.trips.get(fact.device)
+    if trip is None or fact.drive_id not in ("", trip.drive_id):
+        return
+    # An old refusal that the vehicle still lists says nothing about a drive that it is carrying out.
+    if trip.accepted:
+        turn.note(fact.device, "drive update refused", fact.error)
+        return
+    _failed(turn, trip, f"{fact.device} refused the drive: {fact.error}")
+
+
+def reported(turn: Turn, vehicle: DeviceId) -> None:
+    """After each state message: is the trip over, or has the vehicle forgotten it?"""
+    agv, trip = turn.state.agvs[vehicle], turn.state.trips.get(vehicle)
+    if trip is None or agv.health.refusal() is not None:
+        return
+    if agv.drive_id == trip.drive_id:
+        trip.accepted = True
+        done = trip.passed == len(trip.nodes) - 1 and not trip.load
+        if done and agv.at_rest and agv.update_id == trip.update_id:
+            drop(turn, trip)
+    elif trip.accepted and agv.at_rest:
+        _failed(turn, trip, f"{vehicle} has forgotten its drive {trip.drive_id}")
+
+
+def say(turn: Turn, load: LoadId, reason: str) -> None:
+    known = turn.state.loads.get(load)
+    task: Task | None = turn.state.tasks.get(known.task) if known else None
+    if task is not None and task.state in ("ready", "active"):
+        task.reason = reason

@@ -1,0 +1,208 @@
+"""Work on loads: by people at stations, by skill, and by robot cells, by recipe.
+
+A work step names the place where it is to be done or leaves it to the dispatcher, which takes the place with the
+skill and the least work before it.
+"""
+
+from __future__ import annotations
+
+from gateway.contract import ConfirmWork, DeviceId, LocationId, PersonId
+from gateway.devices import workstation
+from gateway.devices.facts import CellFinished
+from gateway.devices.robot_cell import Control, RobotCell
+from gateway.devices.workstation import Workstation
+from gateway.dispatch import ledger, loads, orders
+from gateway.dispatch.state import Entry, Load, Task
+from gateway.dispatch.turn import Turn
+
+
+def choose_target(turn: Turn, task: Task, load: Load) -> str | None:
+    """Fix where a work task is done; the reason where no place can do it now."""
+    if task.target:
+        return None
+    best: tuple[float, LocationId, DeviceId] | None = None
+    reasons: list[str] = []
+    for device, location in _places(turn):
+        if task.to and task.to not in (device, location):
+            continue
+        refusal = _refusal(turn, device, task)
+        route = turn.floor.route(load.location, location)
+        on_deck = load.location in turn.floor.agvs
+        if refusal is None and route is None and not on_deck:
+            refusal = f"no route from {load.location}"
+        if refusal is not None:
+            reasons.append(f"{device}: {refusal}")
+            continue
+        seconds = sum(hop.seconds for hop in route or ())
+        waiting = loads.taken(turn, turn.floor.place_of(location))
+        offer = (seconds + 30.0 * waiting, location, device)
+        best = min(best, offer) if best else offer
+    if best is None:
+        return "; ".join(reasons) or f"no station or cell is called {task.to or 'so'}"
+    task.target, task.device = best[1], best[2]
+    return None
+
+
+def _places(turn: Turn) -> list[tuple[DeviceId, LocationId]]:
+    stations = [(s.id, s.location) for s in turn.floor.stations.values()]
+    return stations + [(c.id, c.infeed) for c in turn.floor.cells.values()]
+
+
+def _refusal(turn: Turn, device: DeviceId, task: Task) -> str | None:
+    """Why a station or cell can't do this task now."""
+    state, floor = turn.state, turn.floor
+    if device in floor.cells:
+        spec, cell = floor.cells[device], state.cells[device]
+        if task.skill not in spec.skills:
+            return f"has no skill {task.skill}"
+        if task.recipe and spec.recipes and task.recipe not in spec.recipes:
+            return f"has no recipe {task.recipe} (has {', '.join(spec.recipes)})"
+        return cell.refusal()
+    station = state.stations[device]
+    refusal = station.refusal()
+    if refusal is None and task.skill not in floor.people[station.person].skills:
+        refusal = f"{station.person} has no skill {task.skill}"
+    return refusal
+
+
+def drive(turn: Turn) -> None:
+    """Give every free person and every cell its next piece of work."""
+    tasks = [t for t in orders.ready_tasks(turn) if t.kind == "work"]
+    for task in tasks:
+        load = turn.state.loads.get(task.load)
+        if load is not None and not task.person and load.location in turn.floor.stations_by_location:
+            task.reason = f"waits at {load.location} for a free person with skill {task.skill}"
+    for station in turn.state.stations.values():
+        if station.state == "staffed":
+            _offer(turn, station, tasks)
+    for cell in turn.state.cells.values():
+        _run_cell(turn, cell, tasks)
+
+
+def _offer(turn: Turn, station: Workstation, tasks: list[Task]) -> None:
+    location = turn.floor.stations[station.device].location
+    skills = turn.floor.people[station.person].skills
+    for task in tasks:
+        load = turn.state.loads.get(task.load)
+        if load is None or load.location != location or task.person or task.skill not in skills:
+            continue
+        if task.to and task.to not in (location, station.device):
+            continue
+        workstation.begin(station, task.task)
+        orders.begin(turn, task)
+        task.device, task.person, task.target = station.device, station.person, location
+        task.reason = f"{station.person} is working on it at {station.device}"
+        return
+
+
+def confirm_refusal(turn: Turn, request: ConfirmWork) -> str | None:
+    task = turn.state.tasks.get(request.task)
+    if task is None:
+        return f"no task {request.task}"
+    if task.person != request.person:
+        return f"task {request.task} is {'done by ' + task.person if task.person else 'nobody' + chr(39) + 's'}"
+    if task.state != "active":
+        return f"task {request.task} is {task.state}"
+    return None
+
+
+def confirm(turn: Turn, request: ConfirmWork) -> None:
+    """A person says that a piece of work is done, or can't be done."""
+    task = turn.state.tasks[request.task]
+    station = turn.state.stations[task.device]
+    workstation.end(station)
+    task.person = ""
+    load = turn.state.loads.get(task.load)
+    if not request.ok:
+        orders.fail(turn, task, f"{request.person}: {request.note or 'could not be done'}")
+        return
+    if load is not None:
+        load.unsure = ""
+    orders.finish(turn, task)
+
+
+def sign_off(turn: Turn, person: PersonId) -> None:
+    """The person goes; what they had in hand waits for the next one."""
+    station = turn.state.stations[turn.state.people.pop(person)]
+    task = turn.state.tasks.get(station.task)
+    workstation.sign_off(station)
+    if task is not None and task.state == "active":
+        task.person = task.device = ""
+        orders.set_back(turn, task, f"{person} signed off before it was done")
+
+
+# --- robot cells ---
+
+
+def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
+    spec = turn.floor.cells[cell.device]
+    standing = loads.at(turn.state, spec.infeed)
+    refusal = cell.refusal()
+    if refusal is not None:
+        for load in standing:
+            _say(turn, load, f"{cell.device}: {refusal}")
+        return
+    if ledger.outstanding(turn, cell.device):
+        return
+    if cell.state in ("Stopped", "Complete"):
+        _command(turn, cell, Control("Reset"), "")
+        return
+    if cell.state == "Held":
+        for load in standing:
+            _say(turn, load, f"{cell.device} is held: look at the cell, then reset it")
+        return
+    task = next((t for t in tasks if t.target == spec.infeed and any(ld.load == t.load for ld in standing)), None)
+    if task is None or cell.state != "Idle":
+        return
+    load = turn.state.loads[task.load]
+    if loads.at(turn.state, spec.outfeed) or cell.outfeed_occupied:
+        task.reason = f"{spec.outfeed} is taken: a vehicle has to fetch what stands there"
+        return
+    if _command(turn, cell, Control("Start", load.track_id, task.recipe), load.load):
+        orders.begin(turn, task)
+        task.reason = f"{cell.device} is working on it"
+
+
+def _command(turn: Turn, cell: RobotCell, action: Control, load: str) -> bool:
+    key = f"{cell.device} {action.command}"
+    if turn.held_off(key):
+        return False
+    return ledger.issue(turn, cell.device, action, load) is not None
+
+
+def _say(turn: Turn, load: Load, reason: str) -> None:
+    task = turn.state.tasks.get(load.task)
+    if task is not None:
+        task.reason = reason
+
+
+def settled(turn: Turn, entry: Entry, ok: bool, text: str) -> None:
+    """The cell has taken or refused a command."""
+    if not isinstance(entry.action, Control):
+        return
+    key = f"{entry.device} {entry.action.command}"
+    if ok:
+        turn.went_well(key, entry.device)
+        return
+    turn.hold_off(key, entry.device, text)
+    load = turn.state.loads.get(entry.load)
+    if load is not None:
+        _say(turn, load, f"{entry.device} {text}")
+
+
+def cell_finished(turn: Turn, fact: CellFinished) -> None:
+    """The load has gone from infeed to outfeed, its work is done."""
+    spec = turn.floor.cells[fact.device]
+    load = loads.by_track(turn.state, fact.track_id)
+    if load is None:
+        text = f"{fact.device} finished track {fact.track_id}, which is no known load: look at {spec.outfeed}"
+        turn.raise_alarm(fact.device, "unknown track", text)
+        return
+    loads.book(turn, load, spec.outfeed)
+    task = turn.state.tasks.get(load.task)
+    if task is None or task.kind != "work":
+        return
+    if fact.good:
+        orders.finish(turn, task)
+    else:
+        orders.fail(turn, task, f"{fact.device} counted it as defective")
