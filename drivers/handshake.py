@@ -42,13 +42,15 @@ class Heartbeat:
 
 
 class Beat:
-    """The gateway's own counter (u16, rolls over)."""
+    """The gateway's own counter: 1 to 65535 and round again. 0 is the goodbye of a gateway that stops in order."""
+
+    GOODBYE = 0
 
     def __init__(self) -> None:
         self._value = 0
 
     def advance(self) -> int:
-        self._value = (self._value + 1) % _U16
+        self._value = self._value % (_U16 - 1) + 1
         return self._value
 
 

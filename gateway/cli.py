@@ -91,8 +91,16 @@ def run(
         if not task.cancelled() and task.exception() is not None:
             raise task.exception() or SystemExit(3)
 
-    _on_loop(operate)
-    stream.flush()
+    try:
+        _on_loop(operate)
+    except ExceptionGroup as group:
+        failed = group.subgroup(JournalError)
+        if failed is None:
+            raise
+        typer.echo(f"stellwerk: stopped, the journal can't be used: {failed.exceptions[0]}", err=True)
+        raise typer.Exit(3) from None
+    finally:
+        stream.flush()
 
 
 @app.command()

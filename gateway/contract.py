@@ -8,7 +8,7 @@ parameters, so that this module need not know any device type.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -26,7 +26,9 @@ Ns = int
 
 Scalar = bool | int | float | str | None
 LinkState = Literal["up", "uncertain", "down"]
-Priority = int
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A whole number from outside: JSON knows no limit, the journal does."""
+Priority = Int64
 """1 is the most urgent, 5 the least (five priorities are what hosts in the field use)."""
 
 ReportT = TypeVar("ReportT")
@@ -125,7 +127,7 @@ class CreateOrder(Struct, frozen=True, tag="create_order"):
     order: OrderId
     steps: tuple[StepRequest, ...]
     priority: Priority = 3
-    deadline_ns: Ns | None = None
+    deadline_ns: Int64 | None = None
 
 
 class CancelOrder(Struct, frozen=True, tag="cancel_order"):
@@ -175,7 +177,7 @@ class ResetDevice(Struct, frozen=True, tag="reset_device"):
     """An operator has cleared the cause of a fault and wants the device to go on. `zone` 0 = the whole device."""
 
     device: DeviceId
-    zone: int = 0
+    zone: Int64 = 0
 
 
 class ResolveCommand(Struct, frozen=True, tag="resolve_command"):

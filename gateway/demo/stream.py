@@ -29,19 +29,21 @@ ROOM_WAIT_S = 0.2
 def steps_for(rng: random.Random, load: str, host: str) -> list[dict[str, Any]]:
     """What one order asks for: shipped as it is, picked from first, or decanted by the robot and put away."""
     city = rng.choice(CITIES)
+    picked = rng.random() < (0.5 if host == "shop" else 0.15)
+    if host == "shop" and not picked:
+        return [{"step": "ship", "kind": "sort", "load": load, "to": "EXPRESS"}]
     if host == "shop":
         return [
             {"step": "pick", "kind": "work", "load": load, "to": "", "skill": "pick"},
             {"step": "ship", "kind": "sort", "load": load, "to": "EXPRESS", "after": ["pick"]},
         ]
-    kind = rng.random()
-    if kind < 0.15:
+    if rng.random() < 0.15:
         recipe = rng.choice(("small", "large"))
         return [
             {"step": "decant", "kind": "work", "load": load, "to": "RC1", "skill": "decant", "recipe": recipe},
             {"step": "store", "kind": "move", "load": load, "to": rng.choice(RACKS), "after": ["decant"]},
         ]
-    if kind < 0.35:
+    if picked:
         return [
             {"step": "pick", "kind": "work", "load": load, "to": "", "skill": "pick"},
             {"step": "ship", "kind": "sort", "load": load, "to": city, "after": ["pick"]},

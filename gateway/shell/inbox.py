@@ -7,8 +7,8 @@ order. The inbox is bounded; a notice that finds it full is not taken and the de
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from gateway.contract import DeviceId, HostRequest, LinkChanged, Notice, Report, Scalar, SendFailed, ShellAlarm
@@ -26,9 +26,9 @@ class Inbox:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._waiting: deque[Body | None] = deque()
-        self._reports: dict[DeviceId, tuple[Report[Any], int]] = {}
-        self._taken = 0
+        self._waiting: dict[object, Body] = {}
+        """In order of arrival; a report under its device's name, everything else under a running number."""
+        self._number = 0
         self._filled = asyncio.Event()
         self.telemetry_by_device: dict[DeviceId, dict[str, Scalar]] = {}
         self.bad_values: dict[tuple[DeviceId, str], int] = {}
@@ -38,32 +38,25 @@ class Inbox:
         return len(self._waiting)
 
     def post(self, body: Body) -> None:
-        """Hand something over. A report replaces one of its device that still waits."""
+        """Hand something over. A report replaces one of its device that still waits, and goes to the end: behind the
+        notices that came before it."""
         if isinstance(body, Report):
-            known = self._reports.get(body.device)
-            if known is not None:
-                # The newer level goes to the end, behind the notices that came before it.
-                self._waiting[known[1] - self._taken] = None
-            self._reports[body.device] = (body, self._taken + len(self._waiting))
+            self._waiting.pop(body.device, None)
+            self._waiting[body.device] = body
         elif len(self._waiting) >= WAITING_MAX:
             self.overflowed += 1
             if self.overflowed == 1:
                 self._log.error("inbox is full", limit=WAITING_MAX, lost=type(body).__name__)
             return
-        self._waiting.append(body)
+        else:
+            self._number += 1
+            self._waiting[self._number] = body
         self._filled.set()
 
     def take(self, most: int) -> list[Body]:
         """The oldest `most` that wait, at most."""
-        batch: list[Body] = []
-        while self._waiting and len(batch) < most:
-            body = self._waiting.popleft()
-            self._taken += 1
-            if body is None:
-                continue
-            if isinstance(body, Report):
-                self._reports.pop(body.device, None)
-            batch.append(body)
+        keys = list(islice(self._waiting, most))
+        batch = [self._waiting.pop(key) for key in keys]
         if not self._waiting:
             self._filled.clear()
         return batch

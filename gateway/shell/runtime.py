@@ -85,9 +85,13 @@ class Runtime:
                 # What start-up built lives as long as the process: no full collection may stop the loop for it.
                 gc.collect()
                 gc.freeze()
-                await self._operate()
+                try:
+                    await self._operate()
+                finally:
+                    # While the links are still up: afterwards nobody could say goodbye any more.
+                    await self._stop_drivers()
         finally:
-            await self._stop()
+            await self._close()
 
     async def ask(self, client: str, request_id: str, request: Request) -> Reply:
         """Put a request to the kernel; the answer comes when it is durable. A full journal refuses at once."""
@@ -109,8 +113,17 @@ class Runtime:
 
     async def _take(self, bodies: list[object]) -> None:
         now_ns = self._now_ns()
-        inputs = [Input(self._seq + i, now_ns, body) for i, body in enumerate(bodies, 1)]
-        await self._make_durable([(i.seq, i.at_ns, codec.encode_body(i.body)) for i in inputs])
+        inputs: list[Input] = []
+        records: list[tuple[int, int, bytes]] = []
+        for body in bodies:
+            try:
+                record = codec.encode_body(body)
+            except (OverflowError, TypeError, ValueError) as error:
+                self._set_aside(body, error)
+                continue
+            inputs.append(Input(self._seq + len(inputs) + 1, now_ns, body))
+            records.append((inputs[-1].seq, now_ns, record))
+        await self._make_durable(records)
         self._seq += len(inputs)
         for entered in inputs:
             self._apply(entered)
@@ -118,6 +131,12 @@ class Runtime:
         if self._since_snapshot >= SNAPSHOT_EVERY and self.status == HEALTHY:
             self._since_snapshot = 0
             await self._snapshot()
+
+    def _set_aside(self, body: object, error: Exception) -> None:
+        """What can't be written down is not acted on: no journal could explain it later."""
+        self._log.error("input can't be journaled and is set aside", input=repr(body)[:500], cause=str(error))
+        if isinstance(body, HostRequest):
+            self._resolve(Reply(body.client, body.request_id, False, f"not accepted, can't be stored: {error}"))
 
     async def _make_durable(self, records: list[tuple[int, int, bytes]]) -> None:
         """Into the journal, whatever it takes: until there is room the world waits, and a person is told once."""
@@ -152,6 +171,7 @@ class Runtime:
                 f"The gateway has stopped sending after input {entered.seq}: {error!r}. Call support, keep the journal"
             )
             self.events.append((entered.at_ns, AlarmEvent("kernel/halted", "kernel", "halted", text, True)))
+            self._answer_all("the gateway has halted before this was decided")
             return
         for effect in effects:
             self._release(entered.at_ns, effect)
@@ -163,9 +183,7 @@ class Runtime:
                 if box is not None:
                     box.put(effect)
             case Reply():
-                for future in self._asked.pop((effect.client, effect.request_id), []):
-                    if not future.done():
-                        future.set_result(effect)
+                self._resolve(effect)
             case OrderEvent():
                 self.events.append((at_ns, effect))
                 self._log.info("order", order=effect.order, state=effect.state, reason=effect.reason)
@@ -176,6 +194,19 @@ class Runtime:
             case Note():
                 self._log.info(effect.event, source=effect.source, detail=effect.detail)
 
+    def _resolve(self, reply: Reply) -> None:
+        for future in self._asked.pop((reply.client, reply.request_id), []):
+            if not future.done():
+                future.set_result(reply)
+
+    def _answer_all(self, reason: str) -> None:
+        """Nobody who has asked is left waiting for ever."""
+        for (client, request_id), futures in self._asked.items():
+            for future in futures:
+                if not future.done():
+                    future.set_result(Reply(client, request_id, False, reason))
+        self._asked.clear()
+
     async def _snapshot(self) -> None:
         try:
             await self._journal.save_snapshot(self._seq, self._now_ns(), self.kernel.snapshot())
@@ -183,13 +214,17 @@ class Runtime:
             # A snapshot only shortens the next start; the inputs are all there.
             self._log.warning("no room for a snapshot", cause=str(error))
 
-    async def _stop(self) -> None:
+    async def _stop_drivers(self) -> None:
+        """Outputs to their known state: PLCs are told goodbye, vehicles drive to the end of their base."""
         for driver in self._drivers:
             try:
                 async with asyncio.timeout(3.0):
                     await driver.safe_stop()
-            except (TimeoutError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - fate: logged; the other drivers must still say goodbye
                 self._log.warning("driver did not stop cleanly", driver=repr(driver), cause=repr(error))
+
+    async def _close(self) -> None:
+        self._answer_all("the gateway has stopped before this was decided: ask again with the same request id")
         if self.status == HEALTHY and self._seq:
             await self._snapshot()
         await self._journal.close()

@@ -77,6 +77,7 @@ def _lanes(sorter: SorterSpec, path: Path) -> Iterator[Finding]:
 
 def _destination(name: str, destination: SortDestination, sorter: SorterSpec) -> Iterator[Finding]:
     known = {lane.lane for lane in sorter.lanes}
+    order = {lane.lane: place for place, lane in enumerate(sorter.lanes)}
     seen: set[int] = set()
     for number, lane in enumerate(destination.lanes):
         at: Path = ("sort_plan", "destinations", name, "lanes", number)
@@ -88,6 +89,9 @@ def _destination(name: str, destination: SortDestination, sorter: SorterSpec) ->
             yield Finding(at, message, "rejects and goods do not share a lane; name another one")
         elif lane in seen:
             yield Finding(at, f"destination {name}: lane {lane} stands here twice", "name each lane once")
+        elif number and order.get(lane, 0) < order.get(destination.lanes[number - 1], 0):
+            message = f"destination {name}: lane {lane} lies before lane {destination.lanes[number - 1]}"
+            yield Finding(at, message, "a load that has passed a lane can't go back: name the lanes in travel order")
         seen.add(lane)
 
 

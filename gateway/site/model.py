@@ -220,6 +220,8 @@ class PolicySpec(Spec):
     send_tries_max: Positive = 5
     done_timeout_ms: Positive = 60_000
     drive_stuck_s: Positive = 60
+    charge_below_percent: Annotated[int, Field(ge=0, le=100)] = 80
+    """An idle vehicle on its parking place charges when its battery is lower than this."""
 
 
 class Site(Spec):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 BEAT_NS = 1_000_000_000
 SAFE_AFTER_NS = 5_000_000_000
+GOODBYE = 0
 
 
 class LifeSign:
     """The PLC's own counter, and its watch over the gateway's.
 
     A gateway that has never shown a beat since the PLC's start is not missed: `safe` becomes True only when beats
-    that were seen stop for 5 s.
+    that were seen stop for 5 s, or when the gateway says goodbye.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,9 @@ class LifeSign:
 
     def hear(self, value: int, now_ns: int) -> None:
         """The gateway wrote `hb_gw`; only a changed value is life."""
-        if self._heard is not None and value != self._heard:
+        if value == GOODBYE and self._heard_at_ns is not None:
+            self.safe = True
+        elif self._heard is not None and value != self._heard:
             self._heard_at_ns = now_ns
             self.safe = False
         self._heard = value

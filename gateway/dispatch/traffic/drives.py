@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.contract import DeviceId, NodeId
-from gateway.devices.agv import Drive, DriveAction, DriveEdge, DriveNode
+from gateway.devices.agv import Drive, DriveAction, DriveEdge, DriveNode, Instant
 from gateway.dispatch import ledger, loads, orders, work
 from gateway.dispatch.state import Trip
 from gateway.dispatch.traffic import occupancy, trips
@@ -18,6 +18,7 @@ def drive(turn: Turn) -> None:
     """Resume, send home, release and send, the most urgent trips first."""
     _carry_on(turn)
     _send_home(turn)
+    _charge(turn)
     for trip in list(turn.state.trips.values()):
         _cancel_if_pointless(turn, trip)
     _refresh_order(turn)
@@ -90,6 +91,24 @@ def _send_home(turn: Turn) -> None:
         at_home = turn.state.agvs[vehicle].last_node == turn.floor.agvs[vehicle].home
         if vehicle not in turn.state.trips and not at_home:
             trips.go_home(turn, vehicle)
+
+
+def _charge(turn: Turn) -> None:
+    """A vehicle that waits at its parking place charges there; a new drive ends the charging by itself."""
+    below_permille = 10 * turn.site.policies.charge_below_percent
+    for vehicle, spec in turn.floor.agvs.items():
+        agv = turn.state.agvs[vehicle]
+        idle_at_home = vehicle not in turn.state.trips and agv.last_node == spec.home and agv.at_rest
+        if not idle_at_home or agv.refusal() is not None or agv.charging or agv.battery_permille >= below_permille:
+            continue
+        key = f"{vehicle} charge"
+        if ledger.open_for(turn, vehicle, Instant) or turn.held_off(key):
+            continue
+        if agv.factsheet is not None and "startCharging" not in agv.factsheet.actions:
+            continue
+        number = turn.state.next_seq.get(vehicle, 1)
+        ledger.issue(turn, vehicle, Instant(f"charge-{turn.state.epoch}-{number}", "startCharging"))
+        turn.hold_off(key, vehicle, "has been told to charge")
 
 
 def _cancel_if_pointless(turn: Turn, trip: Trip) -> None:
@@ -205,7 +224,8 @@ def _wire(turn: Turn, trip: Trip, start: int) -> Drive:
         nodes.append(DriveNode(spec.id, 2 * i, released, spec.x_mm, spec.y_mm, _actions(trip, i)))
         if i > start:
             a, b = trip.nodes[i - 1], trip.nodes[i]
-            edges.append(DriveEdge(f"{a}-{b}", 2 * i - 1, released, a, b, roadmap.speed_mm_s[a, b]))
+            speed_mm_s = min(roadmap.speed_mm_s[a, b], turn.floor.agvs[trip.vehicle].speed_max_mm_s)
+            edges.append(DriveEdge(f"{a}-{b}", 2 * i - 1, released, a, b, speed_mm_s))
     return Drive(trip.drive_id, trip.update_id, roadmap.map_id, tuple(nodes), tuple(edges))
 
 
