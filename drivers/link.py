@@ -86,6 +86,11 @@ async def together(*parts: Coroutine[Any, Any, None]) -> None:
     Not a TaskGroup: one of Python 3.11 leaves its task marked as being cancelled, which `honour_cancellation`
     could not tell from a cancellation that was meant.
     """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        for part in parts:
+            part.close()  # never begun: a library has swallowed the cancellation before we came here
+        raise asyncio.CancelledError
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

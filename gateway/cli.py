@@ -17,8 +17,8 @@ import msgspec
 import typer
 
 from gateway.app import App, installed_version
+from gateway.demo import faults, summary
 from gateway.demo import run as demo_run
-from gateway.demo import summary
 from gateway.shell import logs
 from gateway.shell.config import as_text, load, run_check, schema_text
 from gateway.shell.journal import JournalError
@@ -112,15 +112,22 @@ def demo(
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
     data: Annotated[Path | None, typer.Option(help="Keep journal, folders and logs here.")] = None,
     site: Annotated[Path | None, typer.Option(help="Another site than config/demo.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="KIND:DEVICE[:NUMBER]@START[+SECONDS]; may be repeated.")
+    ] = None,
 ) -> None:
     """Show it all at work: simulated plant on real protocols, two hosts, people, a live table."""
+    try:
+        timetable = tuple(faults.parse(text) for text in fault or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     with tempfile.TemporaryDirectory(prefix="stellwerk-") as scratch, as_file(files("config") / "demo") as shipped:
         folder = data or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         with logs.set_up(folder / "gateway.log", json=True):
             options = demo_run.Options(
                 site=site or shipped, data=folder, orders=orders, seed=seed, speed=speed, exit=exit, json=json,
-                plain=not sys.stdout.isatty(),
+                plain=not sys.stdout.isatty(), faults=timetable,
             )  # fmt: skip
 
             async def show(stop: asyncio.Event) -> dict[str, Any]:

@@ -153,7 +153,11 @@ class Kernel:
             if was != "up":
                 ledger.link_changed(turn, change.device)
         else:
-            turn.raise_alarm(change.device, "link", f"{change.device}: {change.reason}")
+            turn.raise_alarm(
+                change.device,
+                "link",
+                change.reason if change.reason.startswith(change.device) else f"{change.device}: {change.reason}",
+            )
 
     def _started(self, turn: Turn, started: Started) -> None:
         """A process begins: whatever was connected is not, until its driver says so again."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from gateway.app import App
-from gateway.demo import summary, table
+from gateway.demo import faults, summary, table
 from gateway.demo.people import People
 from gateway.demo.simulators import Simulators
 from gateway.demo.stream import Stream, answers
@@ -38,6 +38,7 @@ class Options(msgspec.Struct, frozen=True):
     exit: bool
     json: Path | None
     plain: bool
+    faults: tuple[faults.Fault, ...] = ()
 
 
 class DemoFailed(Exception):
@@ -76,6 +77,7 @@ async def _operate(
         asyncio.create_task(app.run()),
         asyncio.create_task(keep_running(people.run, "people", logs.get())),
         asyncio.create_task(stream.run()),
+        *(asyncio.create_task(faults.keep(fault, plant, runtime.ask)) for fault in options.faults),
     ]
     try:
         await _watch(options, app, stream, stop, console, parts, began_s)

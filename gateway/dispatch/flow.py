@@ -31,7 +31,10 @@ def drive(turn: Turn) -> None:
             for load in (*loads.at(turn.state, run.source), *loads.at(turn.state, run.run)):
                 _say(turn, load, f"{run.device}: {refusal}")
             continue
+        for load in loads.at(turn.state, run.run):
+            _say(turn, load, f"on its way over {run.device}")
         _induct(turn, run, conveyor)
+        _name_again(turn, run, conveyor)
         _discharge(turn, run, conveyor)
 
 
@@ -81,6 +84,39 @@ def _stranger(turn: Turn, run: Run, key: str) -> None:
             "Take it away, or announce it with its id at this location"
         )
         turn.raise_alarm(run.device, f"stranger in zone {run.zone_first}", text)
+
+
+def _name_again(turn: Turn, run: Run, conveyor: Conveyor) -> None:
+    """After its restart a PLC knows no load any more. A run is single file, so what reaches the exit is the oldest load
+    booked on it; but only while as many nameless loads stand there as are booked, or someone has taken one away."""
+    exit_zone = conveyor.zones[run.zone_last - 1]
+    code = f"nameless load in zone {run.zone_last}"
+    key = f"{run.device} nameless"
+    if exit_zone.state != "occupied" or exit_zone.track_id or run.zone_first == run.zone_last:
+        turn.state.hold_offs.pop(key, None)
+        turn.clear_alarm(run.device, code)
+        return
+    zones = conveyor.zones[run.zone_first - 1 : run.zone_last]
+    named = {zone.track_id for zone in zones}
+    booked = [ld for ld in loads.at(turn.state, run.run) if ld.track_id not in named]
+    at_entry = loads.at(turn.state, run.source) and zones[0].occupied
+    nameless = sum(1 for zone in zones if zone.occupied and not zone.track_id) - bool(at_entry)
+    if booked and nameless == len(booked):
+        again = f"{run.device} induct {booked[0].load}"
+        if not turn.held_off(again) and not ledger.open_for(turn, run.device, Induct, booked[0].load):
+            ledger.issue(turn, run.device, Induct(run.zone_last, booked[0].track_id), booked[0].load)
+        return
+    known = turn.state.hold_offs.get(key)
+    if known is None:
+        # Loads between two photo-eyes are not seen just now: give them time to arrive.
+        turn.hold_off(key, run.device, "loads without a name")
+        turn.state.hold_offs[key].until_ns = turn.now_ns + UNKNOWN_LOAD_GRACE_NS
+    elif known.until_ns <= turn.now_ns:
+        text = (
+            f"{run.device} zone {run.zone_last}: {nameless} loads on it have no name and {len(booked)} are booked "
+            f"({', '.join(ld.load for ld in booked[:5]) or 'none'}). Take them off and announce each where you put it"
+        )
+        turn.raise_alarm(run.device, code, text)
 
 
 def _discharge(turn: Turn, run: Run, conveyor: Conveyor) -> None:

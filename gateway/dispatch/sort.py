@@ -43,6 +43,9 @@ def scanned(turn: Turn, fact: Scanned) -> None:
     TRACK.fire(track, "assign")
     assign = Assign(fact.track_id, lanes, (fact.plc_ms + window_ms) % 2**32)
     ledger.issue(turn, fact.device, assign, track.load, timeout_ms=ASSIGN_TIMEOUT_MS)
+    task = turn.state.tasks.get(load.task) if load else None
+    if task is not None:
+        task.reason = f"on {fact.device}, to the reject lane: {why}" if why else f"on {fact.device}, to lane {lanes[0]}"
 
 
 def _feeding(turn: Turn, sorter: DeviceId) -> list[Run]:

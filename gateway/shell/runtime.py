@@ -146,9 +146,7 @@ class Runtime:
             except JournalFull as error:
                 if self.status == HEALTHY:
                     self.status = JOURNAL_FULL
-                    text = (
-                        f"The journal can't be written ({error}): make room on its disk. Nothing is accepted until then"
-                    )
+                    text = f"{error}. Nothing is accepted until then"
                     self._log.critical("journal is full", text=text)
                     self.events.append((self._now_ns(), AlarmEvent("journal/full", "journal", "full", text, True)))
                 await asyncio.sleep(FULL_RETRY_S)

@@ -22,6 +22,9 @@ async def keep_running(part: Callable[[], Awaitable[None]], name: str, log: Log)
             log.error("part failed and is started again", part=name, wait_s=wait_s, exc_info=error)
         else:
             log.error("part ended and is started again", part=name, wait_s=wait_s)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # a library inside has swallowed it
         ran_s = asyncio.get_running_loop().time() - began_s
         wait_s = RESTART_FIRST_S if ran_s > RESTART_MAX_S else min(wait_s * 2, RESTART_MAX_S)
         await asyncio.sleep(wait_s)
