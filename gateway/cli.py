@@ -79,6 +79,10 @@ def run(
     except JournalError as error:
         typer.echo(f"stellwerk: {error}", err=True)
         raise typer.Exit(2) from None
+    except OSError as error:
+        hint = "give the gateway's user the right to write there"
+        typer.echo(f"stellwerk: data folder {data} can't be used ({error}): {hint}", err=True)
+        raise typer.Exit(2) from None
     logs.get().info("starting", site=loaded.site.site.id, devices=len(loaded.site.devices), data=str(data))
 
     async def operate(stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Faults on a timetable: `KIND:DEVICE[:NUMBER]@START[+SECONDS]`, for instance `jam:C1:5@20+15` or `agv_failure:AGV3@30+20`.
+"""Faults on a timetable: `KIND:DEVICE[:NUMBER]@START[+SECONDS]`, such as `jam:C1:5@20+15`, `agv_failure:AGV3@30+20`.
 
 The simulated plant has the fault; an operator who comes when it is over resets what has to be reset.
 """

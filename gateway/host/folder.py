@@ -19,6 +19,7 @@ from gateway.contract import Reply, Request, Struct
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 REQUESTS_MAX = 10_000
+ID_LENGTH_MAX = 200
 POLL_S = 0.1
 
 Ask = Callable[[str, str, Request], Awaitable[Reply]]
@@ -86,6 +87,8 @@ def _read(path: Path) -> tuple[str, list[Envelope]]:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"not a request: {error}", []
     envelopes = found if isinstance(found, list) else [found]
+    if not all(0 < len(e.request_id) <= ID_LENGTH_MAX for e in envelopes):
+        return f"a request_id must have 1 to {ID_LENGTH_MAX} characters and be its host's own for ever", []
     if len(envelopes) > REQUESTS_MAX:
         return f"{len(envelopes)} requests in one file, at most {REQUESTS_MAX}: split it", []
     return "", envelopes
