@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.contract import DeviceId, Scalar, Struct
-from gateway.devices.echo import Echo
+from gateway.devices.echo import Echo, plc_levels
 from gateway.devices.facts import (
     Fact,
     FaultCleared,
@@ -24,7 +24,7 @@ from gateway.devices.facts import (
 )
 from gateway.devices.health import Health
 from gateway.devices.machine import Row, Table
-from gateway.devices.packml import PRODUCE, follow
+from gateway.devices.packml import PRODUCE, follow, not_running
 
 # --- records on the wire ---
 
@@ -80,10 +80,7 @@ def decode(values: Mapping[str, Scalar], zones: int) -> ConveyorReport:
     return msgspec.convert(
         {
             "type": "conveyor",
-            "boot_id": values["boot_id"],
-            "echo": {k: values[k] for k in ("ack_seq", "done_seq", "result", "epoch")},
-            "state": values["state"],
-            "mode": values["mode"],
+            **plc_levels(values),
             "zones": [
                 {name: values[f"zone.{n}.{name}"] for name in Zone.__struct_fields__} for n in range(1, zones + 1)
             ],
@@ -138,12 +135,7 @@ class Conveyor(msgspec.Struct):
 
     def refusal(self) -> str | None:
         """Why the conveyor as a whole can't be used now."""
-        reason = self.health.refusal()
-        if reason is None and self.packml_mode != PRODUCE:
-            reason = f"PLC is in mode {self.packml_mode}, not Produce"
-        if reason is None and self.state != "Execute":
-            reason = f"PLC state is {self.state}, not Execute"
-        return reason
+        return not_running(self)
 
 
 def new(device: DeviceId, zones: int) -> Conveyor:

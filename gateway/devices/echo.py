@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.contract import Struct
+from collections.abc import Mapping
+
+from gateway.contract import Scalar, Struct
 
 RESULT_TEXT = {
     0: "none", 1: "ok", 2: "refused: not possible now", 3: "refused: invalid command", 4: "refused: older epoch",
@@ -18,6 +20,12 @@ class Echo(Struct, frozen=True):
     done_seq: int = 0
     result: int = 0
     epoch: int = 0
+
+
+def plc_levels(values: Mapping[str, Scalar]) -> dict[str, object]:
+    """What every PLC shows, as the fields of its report; KeyError where a signal is missing."""
+    echo = {k: values[k] for k in Echo.__struct_fields__}
+    return {"echo": echo, **{k: values[k] for k in ("boot_id", "state", "mode")}}
 
 
 def result_text(code: int) -> str:

@@ -64,6 +64,17 @@ class Machine(Protocol):
     device: DeviceId
     health: Health
     state: str
+    packml_mode: int
+
+
+def not_running(machine: Machine) -> str | None:
+    """Why a machine that works in Execute can't be used now."""
+    reason = machine.health.refusal()
+    if reason is None and machine.packml_mode != PRODUCE:
+        reason = f"PLC is in mode {machine.packml_mode}, not Produce"
+    if reason is None and machine.state != "Execute":
+        reason = f"PLC state is {machine.state}, not Execute"
+    return reason
 
 
 def follow(machine: Machine, number: int) -> list[Fact]:

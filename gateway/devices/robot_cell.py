@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.contract import DeviceId, Scalar, Struct
-from gateway.devices.echo import Echo
+from gateway.devices.echo import Echo, plc_levels
 from gateway.devices.facts import (
     CellFinished,
     Fact,
@@ -50,15 +50,15 @@ _AT_WORK = (
 )  # fmt: skip
 
 _LEVELS = (
-    "boot_id", "state", "mode", "track_id", "blocked", "starved", "processed", "defective", "infeed_occupied",
+    "track_id", "blocked", "starved", "processed", "defective", "infeed_occupied",
     "outfeed_occupied",
 )  # fmt: skip
 
 
 def decode(values: Mapping[str, Scalar]) -> CellReport:
     """Build the record from signal values; KeyError or ValidationError where a signal is missing or bad."""
-    echo = {k: values[k] for k in ("ack_seq", "done_seq", "result", "epoch")}
-    return msgspec.convert({"type": "robot_cell", "echo": echo, **{k: values[k] for k in _LEVELS}}, CellReport)
+    levels = {k: values[k] for k in _LEVELS}
+    return msgspec.convert({"type": "robot_cell", **plc_levels(values), **levels}, CellReport)
 
 
 def encode(action: CellAction) -> dict[str, Scalar]:

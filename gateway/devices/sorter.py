@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from gateway.contract import DeviceId, Scalar, Struct
-from gateway.devices.echo import Echo
+from gateway.devices.echo import Echo, plc_levels
 from gateway.devices.facts import (
     Diverted,
     DivertFailed,
@@ -26,7 +26,7 @@ from gateway.devices.facts import (
 )
 from gateway.devices.health import Health
 from gateway.devices.machine import Row, Table
-from gateway.devices.packml import PRODUCE, follow
+from gateway.devices.packml import PRODUCE, follow, not_running
 
 ALTERNATES_MAX = 3
 TRACKS_MAX = 256
@@ -87,10 +87,7 @@ def decode(values: Mapping[str, Scalar], lanes: int) -> SorterReport:
     return msgspec.convert(
         {
             "type": "sorter",
-            "boot_id": values["boot_id"],
-            "echo": {k: values[k] for k in ("ack_seq", "done_seq", "result", "epoch")},
-            "state": values["state"],
-            "mode": values["mode"],
+            **plc_levels(values),
             "lanes": [
                 {name: values[f"lane.{n}.{name}"] for name in Lane.__struct_fields__} for n in range(1, lanes + 1)
             ],
@@ -185,12 +182,7 @@ class Sorter(msgspec.Struct):
     tracks: dict[int, Track] = msgspec.field(default_factory=dict)
 
     def refusal(self) -> str | None:
-        reason = self.health.refusal()
-        if reason is None and self.packml_mode != PRODUCE:
-            reason = f"PLC is in mode {self.packml_mode}, not Produce"
-        if reason is None and self.state != "Execute":
-            reason = f"PLC state is {self.state}, not Execute"
-        return reason
+        return not_running(self)
 
     def lane_refusal(self, lane: int) -> str | None:
         if not 1 <= lane <= len(self.lanes):

@@ -32,7 +32,7 @@ from gateway.contract import (
 from gateway.kernel import Kernel
 from gateway.shell import clock
 from gateway.shell.inbox import Inbox
-from gateway.shell.journal import Journal, JournalFull
+from gateway.shell.journal import Journal, JournalError, JournalFull
 from gateway.shell.logs import Log
 from gateway.shell.outbox import Outbox
 from gateway.shell.supervisor import keep_running
@@ -229,10 +229,27 @@ class Runtime:
         self._log.info("stopped", last_input=self._seq)
 
 
+class ReplayFailed(JournalError):
+    """An input of the journal can't be applied by this version. Nothing has been changed by trying."""
+
+    def __init__(self, seq: int, cause: Exception) -> None:
+        super().__init__(
+            f"input {seq} of the journal can't be replayed by this version ({cause!r}). Keep the data folder and call "
+            "support; start the version that wrote it, or a new data folder after a walk through the plant"
+        )
+        self.seq = seq
+
+
 def replay(kernel: Kernel, journal: Journal, after_seq: int) -> int:
-    """Bring the kernel up to the journal's end, effects discarded; returns the number of inputs."""
+    """Bring the kernel up to the journal's end, effects discarded; returns the number of inputs.
+
+    Raises ReplayFailed, and JournalDamaged from the journal.
+    """
     count = 0
     for seq, at_ns, body in journal.read(after_seq):
-        kernel.apply(codec.stamp(seq, at_ns, body))
+        try:
+            kernel.apply(codec.stamp(seq, at_ns, body))
+        except Exception as error:  # fate: the start is refused with the input's number, the journal stays as it is
+            raise ReplayFailed(seq, error) from error
         count += 1
     return count
