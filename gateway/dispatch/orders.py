@@ -163,7 +163,7 @@ def _end(turn: Turn, task: Task, reason: str) -> None:
     if load is not None and load.task == task.task:
         load.task = ""
         # Room stays reserved for a load that is on its way: it will come, whatever became of the order.
-        if load.load not in {t.load for t in turn.state.trips.values() if t.picked}:
+        if load.load not in {t.load for t in turn.state.trips.values() if t.takes_load}:
             loads.release_room(turn.state, load.load)
 
 

@@ -13,6 +13,7 @@ from gateway.contract import (
     CancelOrder,
     ConfirmWork,
     CreateOrder,
+    LoadId,
     RemoveLoad,
     Request,
     ResetDevice,
@@ -176,9 +177,9 @@ def _announce(turn: Turn, request: AnnounceLoad) -> str | None:
     if known is None:
         loads.add(turn, request.load, request.location, request.barcodes)
         return None
-    carrier = next((t for t in state.trips.values() if t.load == request.load and t.picked), None)
-    if carrier is not None and known.location == carrier.vehicle:
-        return f"{request.load} is on {carrier.vehicle}, which is driving with it"
+    carried = _carried(turn, request.load)
+    if carried is not None:
+        return carried
     loads.book(turn, known, request.location)
     known.unsure = ""
     for code in ("not scanned", f"lost {known.load}", f"gave up {known.load}", f"mis-sort {known.load}"):
@@ -187,10 +188,19 @@ def _announce(turn: Turn, request: AnnounceLoad) -> str | None:
     return None
 
 
+def _carried(turn: Turn, load: LoadId) -> str | None:
+    """Why a load can't be booked elsewhere just now: a vehicle has it, or is about to pick it."""
+    carrier = next((t for t in turn.state.trips.values() if t.load == load and t.takes_load), None)
+    return None if carrier is None else f"{load} is being carried by {carrier.vehicle}: wait until it has put it down"
+
+
 def _remove(turn: Turn, request: RemoveLoad) -> str | None:
     load = turn.state.loads.get(request.load)
     if load is None:
         return unknown("load", request.load, list(turn.state.loads)[:5000])
+    carried = _carried(turn, request.load)
+    if carried is not None:
+        return carried
     task = turn.state.tasks.get(load.task)
     if task is not None:
         orders.fail(turn, task, f"load {load.load} was removed: {request.reason or 'no reason given'}")

@@ -123,6 +123,11 @@ class Trip(msgspec.Struct):
     waits_for: str = ""
 
     @property
+    def takes_load(self) -> bool:
+        """The load is on board, or the vehicle will pick it whatever is decided now: the pick is in its base."""
+        return self.picked or 0 <= self.pick_at < self.released
+
+    @property
     def pick_id(self) -> str:
         return f"{self.drive_id}.{self.action_number}.pick"
 

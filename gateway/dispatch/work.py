@@ -15,6 +15,9 @@ from gateway.dispatch import ledger, loads, orders
 from gateway.dispatch.state import Entry, Load, Task
 from gateway.dispatch.turn import Turn
 
+NO_ORDER_NS = 10_000_000_000
+"""So long a load at a cell may have no order before a person is called: its host may just be sending one."""
+
 
 def choose_target(turn: Turn, task: Task, load: Load) -> str | None:
     """Fix where a work task is done; the reason where no place can do it now."""
@@ -137,6 +140,7 @@ def sign_off(turn: Turn, person: PersonId) -> None:
 def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
     spec = turn.floor.cells[cell.device]
     standing = loads.at(turn.state, spec.infeed)
+    _watch_infeed(turn, cell, spec.infeed, standing)
     refusal = cell.refusal()
     if refusal is not None:
         for load in standing:
@@ -161,6 +165,19 @@ def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
     if _command(turn, cell, Control("Start", load.track_id, task.recipe), load.load):
         orders.begin(turn, task)
         task.reason = f"{cell.device} is working on it"
+
+
+def _watch_infeed(turn: Turn, cell: RobotCell, infeed: LocationId, standing: list[Load]) -> None:
+    """Nothing but a work order takes a load out of the infeed again: one without blocks cell and conveyor."""
+    idle = [ld for ld in standing if not ld.task and turn.now_ns - ld.since_ns > NO_ORDER_NS]
+    if idle:
+        text = (
+            f"{cell.device}: {idle[0].load} stands at {infeed} without an order. Take it away and announce it where you "
+            "put it, or order work on it"
+        )
+        turn.raise_alarm(cell.device, "load without order", text)
+    else:
+        turn.clear_alarm(cell.device, "load without order")
 
 
 def _command(turn: Turn, cell: RobotCell, action: Control, load: str) -> bool:

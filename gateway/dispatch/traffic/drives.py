@@ -41,6 +41,8 @@ def _carry_on(turn: Turn) -> None:
     for vehicle in turn.floor.agvs:
         deck = loads.at(turn.state, vehicle)
         agv = turn.state.agvs[vehicle]
+        if not deck:
+            turn.clear_alarm(vehicle, "load on deck")
         if not deck or vehicle in turn.state.trips or agv.refusal() is not None or not agv.at_rest:
             continue
         load = deck[0]

@@ -168,6 +168,10 @@ def action_ended(turn: Turn, fact: ActionEnded) -> None:
         return
     if load is None:
         turn.raise_alarm(fact.device, "unknown load", f"{fact.device}: {kind} of {trip.load}, which is not booked")
+        if kind == "pick":
+            trip.picked = True
+        else:
+            trip.load = ""
         return
     if kind == "pick":
         trip.picked = True
@@ -189,6 +193,7 @@ def _failed(turn: Turn, trip: Trip, why: str) -> None:
     load = turn.state.loads.get(trip.load)
     task = turn.state.tasks.get(load.task) if load else None
     if task is None:
+        loads.release_room(turn.state, trip.load)
         return
     task.tries += 1
     if task.tries >= turn.site.policies.leg_tries_max:
