@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +20,7 @@ from gateway.demo import faults, summary
 from gateway.demo import run as demo_run
 from gateway.shell import logs
 from gateway.shell.config import as_text, load, run_check, schema_text
+from gateway.shell.config.profiles import SHIPPED
 from gateway.shell.journal import JournalError
 
 app = typer.Typer(
@@ -125,12 +125,12 @@ def demo(
         timetable = tuple(faults.parse(text) for text in fault or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with tempfile.TemporaryDirectory(prefix="stellwerk-") as scratch, as_file(files("config") / "demo") as shipped:
+    with tempfile.TemporaryDirectory(prefix="stellwerk-") as scratch:
         folder = data or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         with logs.set_up(folder / "gateway.log", json=True):
             options = demo_run.Options(
-                site=site or shipped, data=folder, orders=orders, seed=seed, speed=speed, exit=exit, json=json,
+                site=site or SHIPPED / "demo", data=folder, orders=orders, seed=seed, speed=speed, exit=exit, json=json,
                 plain=not sys.stdout.isatty(), faults=timetable,
             )  # fmt: skip
 

@@ -172,8 +172,8 @@ def _watch_infeed(turn: Turn, cell: RobotCell, infeed: LocationId, standing: lis
     idle = [ld for ld in standing if not ld.task and turn.now_ns - ld.since_ns > NO_ORDER_NS]
     if idle:
         text = (
-            f"{cell.device}: {idle[0].load} stands at {infeed} without an order. Take it away and announce it where you "
-            "put it, or order work on it"
+            f"{cell.device}: {idle[0].load} stands at {infeed} without an order. Take it away and announce it where "
+            "you put it, or order work on it"
         )
         turn.raise_alarm(cell.device, "load without order", text)
     else:
