@@ -190,6 +190,7 @@ def _sorter(number: int, locations: list[str], floor: _Floor) -> str:
     profile: stellwerk-sorter
     connection:
       url: opc.tcp://{_host(number)}:4840/
+      security: none
     infeed: S{number}-IN
     lanes:
 {chr(10).join(lanes)}
@@ -205,6 +206,7 @@ def _cell(number: int, locations: list[str], floor: _Floor) -> str:
     profile: stellwerk-robot-cell
     connection:
       url: opc.tcp://{_host(number)}:4841/
+      security: none
     infeed: RC{number}-IN
     outfeed: RC{number}-OUT
     skills: [decant]

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.dispatch import explain
-from gateway.dispatch.state import State
+from gateway.dispatch.state import Order, State
 
 ROWS_MAX = 12
 
@@ -71,10 +71,12 @@ def _row(table: Table, device: str, link: str, state: str, detail: str, abnormal
 
 def _orders(state: State) -> Table:
     table = Table(title="Orders under way, and why they are not further", expand=True, title_justify="left")
-    for column in ("order", "prio", "state", "what it waits for"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for name in state.released[:ROWS_MAX]:
-        order = state.orders[name]
+    for column, width in (("order", 12), ("prio", 4), ("state", 8)):
+        table.add_column(column, min_width=width, no_wrap=True)
+    table.add_column("what it waits for", overflow="ellipsis", no_wrap=True, ratio=1)
+    first = sorted((state.orders[name] for name in state.released), key=Order.rank)[:ROWS_MAX]
+    for order in first:
+        name = order.order
         lines = explain.order(state, name)
         table.add_row(name, str(order.priority), order.state, lines[0] if lines else "")
     return table

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import insort
 
 from gateway.contract import CreateOrder, OrderEvent
+from gateway.devices import workstation
 from gateway.dispatch import loads
 from gateway.dispatch.state import ORDER, ORDER_ENDED, TASK, TASK_ENDED, Order, Task
 from gateway.dispatch.turn import Turn
@@ -159,6 +160,10 @@ def _cancel_tasks(turn: Turn, order: Order, reason: str) -> None:
 
 def _end(turn: Turn, task: Task, reason: str) -> None:
     task.ended_ns, task.reason = turn.now_ns, reason
+    if task.person:
+        # Whatever ended the task, whoever had it in hand is free for the next one.
+        workstation.end(turn.state.stations[task.device])
+        task.person = ""
     load = turn.state.loads.get(task.load)
     if load is not None and load.task == task.task:
         load.task = ""

@@ -24,10 +24,11 @@ from gateway.contract import (
     StepRequest,
 )
 from gateway.devices import workstation
-from gateway.devices.conveyor import ResetZone
+from gateway.devices.conveyor import Conveyor, ResetZone
 from gateway.devices.robot_cell import Control
 from gateway.dispatch import flow, ledger, loads, orders, work
 from gateway.dispatch.state import ORDER_ENDED, Entry
+from gateway.dispatch.traffic import trips
 from gateway.dispatch.turn import Turn
 
 STEPS_MAX = 64
@@ -66,6 +67,8 @@ def serve(turn: Turn, client: str, request: Request) -> str | None:
             return _resolve(turn, request)
         case AcknowledgeAlarm():
             return _acknowledge(turn, request)
+        case _:  # a request of a later version, out of its journal
+            return f"unknown request {type(request).__name__}"  # type: ignore[unreachable]
 
 
 def unknown(kind: str, name: str, known: list[str]) -> str:
@@ -141,12 +144,6 @@ def _cancel_order(turn: Turn, request: CancelOrder) -> str | None:
         return unknown("order", request.order, list(turn.state.orders)[:5000])
     if order.state in ORDER_ENDED:
         return f"order {order.order} is {order.state} already"
-    for name in order.tasks:
-        task = turn.state.tasks[name]
-        if task.person:
-            station = turn.state.stations[task.device]
-            workstation.end(station)
-            task.person = ""
     orders.cancel(turn, order, request.reason or "cancelled by its host")
     return None
 
@@ -236,15 +233,11 @@ def _set_mode(turn: Turn, request: SetMode) -> str | None:
 def _reset(turn: Turn, request: ResetDevice) -> str | None:
     device, state = request.device, turn.state
     if device in state.conveyors:
-        zones = len(state.conveyors[device].zones)
-        if not 1 <= request.zone <= zones:
-            return f"zone {request.zone} of {device} does not exist (1 to {zones})"
-        if state.conveyors[device].health.link == "down":
-            return f"{device} can't be reached: {state.conveyors[device].health.link_reason}"
-        ledger.issue(turn, device, ResetZone(request.zone))
-        return None
+        return _reset_conveyor(turn, state.conveyors[device], request.zone)
     if device in state.cells:
         cell = state.cells[device]
+        if cell.health.link == "down":
+            return f"{device} can't be reached: {cell.health.link_reason}"
         command = {"Aborted": "Clear", "Held": "Unhold", "Suspended": "Unsuspend"}.get(cell.state)
         if command is None:
             return f"{device} is {cell.state}: nothing to reset"
@@ -253,6 +246,18 @@ def _reset(turn: Turn, request: ResetDevice) -> str | None:
     if state.device(device) is None:
         return unknown("device", device, [d.id for d in turn.site.devices])
     return f"{device} is reset at the machine itself"
+
+
+def _reset_conveyor(turn: Turn, conveyor: Conveyor, zone: int) -> str | None:
+    zones = len(conveyor.zones)
+    if not 0 <= zone <= zones:
+        return f"zone {zone} of {conveyor.device} does not exist (1 to {zones})"
+    if conveyor.health.link == "down":
+        return f"{conveyor.device} can't be reached: {conveyor.health.link_reason}"
+    troubled = [n for n, z in enumerate(conveyor.zones, 1) if z.state in ("jammed", "faulted")]
+    for number in [zone] if zone else troubled:
+        ledger.issue(turn, conveyor.device, ResetZone(number))
+    return None
 
 
 def _resolve(turn: Turn, request: ResolveCommand) -> str | None:
@@ -278,6 +283,7 @@ def _acknowledge(turn: Turn, request: AcknowledgeAlarm) -> str | None:
 def settled(turn: Turn, entry: Entry, ok: bool, text: str) -> None:
     """A command has its outcome: tell the module that issued it."""
     flow.settled(turn, entry, ok, text)
+    trips.settled(turn, entry, ok, text)
     work.settled(turn, entry, ok, text)
     if isinstance(entry.action, ResetZone) and not ok:
         turn.note(entry.device, "reset refused", f"zone {entry.action.zone}: {text}")

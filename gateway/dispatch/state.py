@@ -121,6 +121,7 @@ class Trip(msgspec.Struct):
     action_number: int = 0
     moved_ns: Ns = 0
     waits_for: str = ""
+    waits_since_ns: Ns = 0
 
     @property
     def takes_load(self) -> bool:
@@ -226,6 +227,8 @@ class State(msgspec.Struct):
     trips: dict[DeviceId, Trip] = {}
     passes: dict[str, list[tuple[DeviceId, int]]] = {}
     """Resource of the roadmap → who enters it with which node of its trip, in passing order."""
+    passes_void: bool = False
+    """A vehicle has given up its way, so the passing order no longer describes what will be driven."""
     locked: list[DeviceId] = []
     traffic_seen: str = ""
     """What the passing order was worked out from; another value asks for a new one."""

@@ -34,6 +34,10 @@ class Inbox:
         self.bad_values: dict[tuple[DeviceId, str], int] = {}
         self.overflowed = 0
 
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= WAITING_MAX
+
     def __len__(self) -> int:
         return len(self._waiting)
 
@@ -43,7 +47,7 @@ class Inbox:
         if isinstance(body, Report):
             self._waiting.pop(body.device, None)
             self._waiting[body.device] = body
-        elif len(self._waiting) >= WAITING_MAX:
+        elif self.is_full:
             self.overflowed += 1
             if self.overflowed == 1:
                 self._log.error("inbox is full", limit=WAITING_MAX, lost=type(body).__name__)

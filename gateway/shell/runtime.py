@@ -99,6 +99,10 @@ class Runtime:
             return Reply(
                 client, request_id, False, f"not accepted, nothing stored: the gateway's state is {self.status}"
             )
+        if self.inbox.is_full:
+            return Reply(
+                client, request_id, False, "not accepted, nothing stored: too much is waiting; ask again later"
+            )
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._asked.setdefault((client, request_id), []).append(future)
         self.inbox.post(HostRequest(client, request_id, request))

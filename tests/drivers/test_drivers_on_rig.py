@@ -47,7 +47,7 @@ def sorter(rig: Rig, sink: Any, profile: Any) -> OpcuaDriver:
     spec = SorterSpec.model_validate(
         {
             "id": "S1", "type": "sorter", "driver": "opcua", "profile": "stellwerk-sorter", "infeed": "IN",
-            "connection": {"url": rig.environment["STELLWERK_S1_URL"]}, "reject_lane": LANES,
+            "connection": {"url": rig.environment["STELLWERK_S1_URL"], "security": "none"}, "reject_lane": LANES,
             "lanes": [{"lane": n, "location": f"L{n}"} for n in range(1, LANES + 1)],
         }
     )  # fmt: skip

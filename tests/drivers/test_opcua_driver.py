@@ -120,7 +120,7 @@ def spec(url: str) -> SorterSpec:
     return SorterSpec.model_validate(
         {
             "id": "S1", "type": "sorter", "driver": "opcua", "profile": "stellwerk-sorter", "infeed": "IN",
-            "connection": {"url": url, "timeout_ms": 1000}, "reject_lane": LANES,
+            "connection": {"url": url, "security": "none", "timeout_ms": 1000}, "reject_lane": LANES,
             "lanes": [{"lane": n, "location": f"L{n}"} for n in range(1, LANES + 1)],
         }
     )  # fmt: skip
@@ -340,7 +340,7 @@ async def test_a_robot_cell_takes_a_packml_command_with_its_recipe(profile, free
     spec = RobotCellSpec.model_validate(
         {
             "id": "RC1", "type": "robot_cell", "driver": "opcua", "profile": "stellwerk-robot-cell",
-            "connection": {"url": url}, "infeed": "A", "outfeed": "B", "skills": ["decant"],
+            "connection": {"url": url, "security": "none"}, "infeed": "A", "outfeed": "B", "skills": ["decant"],
         }
     )  # fmt: skip
     driver = OpcuaDriver(spec, profile("stellwerk-robot-cell", **FAST), sink, lambda: 0, rng=random.Random(1))

@@ -12,6 +12,8 @@ from gateway.dispatch.turn import Turn
 HORIZON_NODES_MAX = 24
 DRIVE_TIMEOUT_MS = 600_000
 SECOND_NS = 1_000_000_000
+WAITS_LONG = 5
+"""After so many times `drive_stuck_s` a vehicle that waits for another one is a person's affair."""
 
 
 def drive(turn: Turn) -> None:
@@ -88,10 +90,11 @@ def _next_stop(turn: Turn, vehicle: DeviceId, dest: str, kind: str) -> str | Non
 
 
 def _send_home(turn: Turn) -> None:
-    """An idle vehicle must not stand in a station: it drives to its own place until it is wanted."""
-    for vehicle in trips.free_vehicles(turn):
-        at_home = turn.state.agvs[vehicle].last_node == turn.floor.agvs[vehicle].home
-        if vehicle not in turn.state.trips and not at_home:
+    """A vehicle without a trip must not stand in a station or an aisle: the passing order counts on its going home,
+    empty, with a low battery or with a load that has nowhere to go."""
+    for vehicle, spec in turn.floor.agvs.items():
+        at_home = turn.state.agvs[vehicle].last_node == spec.home
+        if vehicle not in turn.state.trips and not at_home and trips.drive_refusal(turn, vehicle) is None:
             trips.go_home(turn, vehicle)
 
 
@@ -142,6 +145,7 @@ def _release(turn: Turn, holder: dict[str, DeviceId], trip: Trip) -> None:
         return
     trip.waits_for = ""
     roadmap = turn.floor.roadmap
+    before = trip.released
     while trip.released < len(trip.nodes):
         if trip.released - 1 - trip.passed >= turn.site.policies.base_nodes_max:
             return
@@ -153,14 +157,22 @@ def _release(turn: Turn, holder: dict[str, DeviceId], trip: Trip) -> None:
             turns = (occupancy.goes_first(turn, trip.vehicle, trip.released, r) for r in sorted(claims))
             blocker = next(filter(None, turns), None)
         if blocker is not None:
-            _wait(turn, trip, blocker)
+            _wait(turn, trip, blocker, moved=trip.released > before)
             return
         trip.released += 1
         holder.update(dict.fromkeys(claims, trip.vehicle))
 
 
-def _wait(turn: Turn, trip: Trip, blocker: DeviceId) -> None:
+def _wait(turn: Turn, trip: Trip, blocker: DeviceId, *, moved: bool) -> None:
     trip.waits_for = blocker
+    # While there is base left to drive, nobody waits yet.
+    if moved or not trip.waits_since_ns or trip.passed < trip.released - 1:
+        trip.waits_since_ns = turn.now_ns
+        turn.clear_alarm(trip.vehicle, "waits long")
+    waits_s = (turn.now_ns - trip.waits_since_ns) / SECOND_NS
+    if waits_s > WAITS_LONG * turn.site.policies.drive_stuck_s:
+        text = f"{trip.vehicle} has waited at {trip.nodes[trip.passed]} for {waits_s:.0f} s for {blocker} to pass"
+        turn.raise_alarm(trip.vehicle, "waits long", f"{text}. Look at {blocker}")
     why = turn.state.agvs[blocker].refusal()
     if why is None:
         return
@@ -176,9 +188,7 @@ def _wait(turn: Turn, trip: Trip, blocker: DeviceId) -> None:
 def _detour(turn: Turn, trip: Trip, blocker: DeviceId) -> None:
     """Drive around a vehicle that can't move, where the roadmap has another way."""
     roadmap = turn.floor.roadmap
-    held = turn.state.trips.get(blocker)
-    way = held.nodes[held.passed : held.released] if held else [turn.state.agvs[blocker].last_node]
-    avoid = frozenset(n for n in roadmap.claims(way) if n in roadmap.nodes)
+    avoid = frozenset(occupancy.way_held(turn, blocker))
     goals = [trip.nodes[-1]]
     if trip.pick_at >= trip.released:
         goals.insert(0, trip.nodes[trip.pick_at])
@@ -246,6 +256,7 @@ def _watch(turn: Turn, trip: Trip) -> None:
     """A vehicle that may drive, and does not, needs a person."""
     may_move = trip.sent_released - 1 > trip.passed
     if turn.state.agvs[trip.vehicle].refusal() is not None or not may_move:
+        trip.moved_ns = turn.now_ns  # only the time counts in which it could have moved
         return
     idle_s = (turn.now_ns - trip.moved_ns) / SECOND_NS
     if idle_s > turn.site.policies.drive_stuck_s:

@@ -21,6 +21,13 @@ def stands_on(turn: Turn, vehicle: DeviceId) -> NodeId:
     return node if node in turn.floor.roadmap.nodes else turn.floor.agvs[vehicle].home
 
 
+def way_held(turn: Turn, vehicle: DeviceId) -> set[NodeId]:
+    """The nodes that a vehicle holds, with those that lie too near to them."""
+    trip = turn.state.trips.get(vehicle)
+    way = trip.nodes[trip.passed : trip.released] if trip else [stands_on(turn, vehicle)]
+    return turn.floor.roadmap.nodes_excluded_by(turn.floor.roadmap.claims(way))
+
+
 def held(turn: Turn) -> dict[str, DeviceId]:
     """Resource → the vehicle that may be there now."""
     holder: dict[str, DeviceId] = {}
@@ -58,10 +65,15 @@ def _mover(turn: Turn, vehicle: DeviceId, trip: Trip | None) -> Mover | None:
 
 
 def adopt(turn: Turn, schedule: Schedule) -> bool:
-    """Put a passing order in force unless it locks up somebody who is not locked up now."""
+    """Put a passing order in force unless it locks up somebody who is not locked up now.
+
+    The one in force stays right however far it has been carried out, so keeping it is always safe; unless a vehicle
+    has left its way (`passes_void`).
+    """
     state = turn.state
-    if not set(schedule.locked) <= set(state.locked):
+    if not set(schedule.locked) <= set(state.locked) and not state.passes_void:
         return False
+    state.passes_void = False
     state.passes, state.locked = schedule.passes, schedule.locked
     if state.locked:
         text = f"{', '.join(state.locked)} stand in one another's way. Drive one of them by hand to its parking place"
@@ -69,6 +81,15 @@ def adopt(turn: Turn, schedule: Schedule) -> bool:
     else:
         turn.clear_alarm("traffic", "locked up")
     return True
+
+
+def trip_ended(turn: Turn, trip: Trip) -> None:
+    """A trip has been driven to its end: what the passing order still has of it is the way home, counted anew."""
+    driven = len(trip.nodes) - 1
+    for resource, order in turn.state.passes.items():
+        turn.state.passes[resource] = [
+            (v, i - driven if v == trip.vehicle else i) for v, i in order if v != trip.vehicle or i > driven
+        ]
 
 
 def goes_first(turn: Turn, vehicle: DeviceId, index: int, resource: str) -> DeviceId | None:
@@ -79,6 +100,8 @@ def goes_first(turn: Turn, vehicle: DeviceId, index: int, resource: str) -> Devi
                 return None
             continue
         trip = turn.state.trips.get(other)
+        if trip is None and stands_on(turn, other) == turn.floor.agvs[other].home:
+            continue
         if trip is None or trip.released - 1 < other_index:
             return other
     return None

@@ -1,7 +1,8 @@
 """The AGV roadmap with its exclusions: which nodes and edges can't be occupied at the same time.
 
-A vehicle on a node claims the node and every other node nearer than the clearance; on an edge it claims the
-nodes that its way comes too near to, and one token per edge that crosses it. Computed once a site.
+A vehicle on a node claims the node, and on an edge nothing but the way. For every two places that can't be occupied
+together (nodes nearer than the clearance, an edge that passes a node too near, edges that cross) there is one token
+more, which both claim; so places exclude each other in pairs, and not whatever lies near to either. Computed once.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Roadmap:
         self._graph.add_nodes_from(self._names)
         for (a, b), speed in self.speed_mm_s.items():
             self._graph.add_edge(self._index[a], self._index[b], self.length_mm(a, b) / speed)
-        self.node_claims = self._claims_of_nodes(spec.clearance_mm)
-        self.edge_claims = self._claims_of_edges(spec.edges, spec.clearance_mm)
+        nodes = self._claims_of_nodes(spec.clearance_mm)
+        self.edge_claims = self._claims_of_edges(spec.edges, spec.clearance_mm, nodes)
+        self.node_claims: dict[NodeId, frozenset[str]] = {n: frozenset(c) for n, c in nodes.items()}
         self._ways: dict[tuple[NodeId, NodeId], tuple[NodeId, ...] | None] = {}
 
     def length_mm(self, a: NodeId, b: NodeId) -> float:
@@ -80,7 +82,7 @@ class Roadmap:
             claimed |= self.edge_claims.get(pair, frozenset())
         return claimed
 
-    def _claims_of_nodes(self, clearance_mm: int) -> dict[NodeId, frozenset[str]]:
+    def _claims_of_nodes(self, clearance_mm: int) -> dict[NodeId, set[str]]:
         claims: dict[NodeId, set[str]] = {n: {n} for n in self.nodes}
         by_x = sorted(self.nodes.values(), key=lambda n: (n.x_mm, n.y_mm, n.id))
         for i, a in enumerate(by_x):
@@ -88,12 +90,13 @@ class Roadmap:
                 if b.x_mm - a.x_mm >= clearance_mm:
                     break
                 if (b.x_mm - a.x_mm) ** 2 + (b.y_mm - a.y_mm) ** 2 < clearance_mm**2:
-                    claims[a.id].add(b.id)
-                    claims[b.id].add(a.id)
-        return {n: frozenset(c) for n, c in claims.items()}
+                    token = f"near {a.id}/{b.id}"
+                    claims[a.id].add(token)
+                    claims[b.id].add(token)
+        return claims
 
     def _claims_of_edges(
-        self, edges: tuple[EdgeSpec, ...], clearance_mm: int
+        self, edges: tuple[EdgeSpec, ...], clearance_mm: int, node_claims: dict[NodeId, set[str]]
     ) -> dict[tuple[NodeId, NodeId], frozenset[str]]:
         claims: dict[tuple[NodeId, NodeId], set[str]] = {}
         nodes = sorted(self.nodes.values(), key=lambda n: n.x_mm)
@@ -108,7 +111,9 @@ class Roadmap:
                 if node.x_mm >= x_from - clearance_mm and node.id not in ends:
                     gap = _distance((node.x_mm, node.y_mm), self._point(ends[0]), self._point(ends[1]))
                     if gap < clearance_mm:
-                        claimed.add(node.id)
+                        token = f"passing {node.id}/{i}"
+                        claimed.add(token)
+                        node_claims[node.id].add(token)
             for other_box, j in boxes[place + 1 :]:
                 if other_box[0] > x_to:
                     break
@@ -125,6 +130,10 @@ class Roadmap:
             if edge.both_ways:
                 claims[edge.to_node, edge.from_node] = claims[edge.from_node, edge.to_node]
         return {pair: frozenset(c) for pair, c in claims.items()}
+
+    def nodes_excluded_by(self, claims: set[str]) -> set[NodeId]:
+        """The nodes that nobody else can stand on while `claims` are held."""
+        return {node for node, own in self.node_claims.items() if not own.isdisjoint(claims)}
 
     def _point(self, node: NodeId) -> Point:
         return (self.nodes[node].x_mm, self.nodes[node].y_mm)

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.contract import DeviceId, NodeId
 from gateway.dispatch.traffic.roadmap import Roadmap
 
 LOOK_AHEAD_NODES = 12
+COMES_BACK_NODES = 6
+"""How far the way of the vehicle ahead is looked along for its coming back; on a ring everybody comes back some day."""
+HEAD_STARTS_MAX = 16
 NEVER_S = 1e12
 
 
@@ -45,14 +48,27 @@ class Schedule:
 
 
 def simulate(roadmap: Roadmap, movers: list[Mover]) -> Schedule:
-    """Drive all movers ahead until each is at the end of its way, or nobody can move."""
-    return _Simulation(roadmap, movers).run()
+    """Drive all movers ahead until each is at the end of its way, or nobody can move.
+
+    If first come, first served leaves somebody locked up, each vehicle in turn is given a head start.
+    """
+    movers = sorted(movers, key=lambda m: m.vehicle)
+    best = _Simulation(roadmap, movers, "").run()
+    for mover in movers[:HEAD_STARTS_MAX]:
+        if not best.locked:
+            break
+        other = _Simulation(roadmap, movers, mover.vehicle).run()
+        if len(other.locked) < len(best.locked):
+            best = other
+    return best
 
 
 class _Simulation:
-    def __init__(self, roadmap: Roadmap, movers: list[Mover]) -> None:
+    def __init__(self, roadmap: Roadmap, movers: list[Mover], head_start: DeviceId) -> None:
         self.roadmap = roadmap
-        self.movers = {m.vehicle: m for m in movers}
+        self.movers = {m.vehicle: replace(m, at=0) for m in movers}
+        if head_start:
+            self.movers[head_start].ready_s = -NEVER_S
         self.holder: dict[str, DeviceId] = {}
         self.passes: dict[str, list[tuple[DeviceId, int]]] = {}
         for mover in movers:
@@ -98,7 +114,7 @@ class _Simulation:
         return self._is_free(mover, self._claims(mover, mover.at)) and not self._meets_head_on(mover)
 
     def _meets_head_on(self, mover: Mover) -> bool:
-        """The next vehicle on the way wants to come out through what this one would enter (a spur, a two-way aisle)."""
+        """The next vehicle on the way will come back through what this one would enter (a spur, a two-way aisle)."""
         between: set[str] = set()
         last = min(len(mover.way), mover.at + 1 + LOOK_AHEAD_NODES)
         for i in range(mover.at + 1, last):
@@ -108,7 +124,8 @@ class _Simulation:
                 ahead = self.movers.get(other)
                 if ahead is None or ahead.at >= len(ahead.way) - 1:
                     continue
-                if not between.isdisjoint(self._claims(ahead, ahead.at)):
+                last_step = min(ahead.at + COMES_BACK_NODES, len(ahead.way) - 1)
+                if any(not between.isdisjoint(self._claims(ahead, k)) for k in range(ahead.at, last_step)):
                     return True
             if others:
                 return False

@@ -7,24 +7,31 @@ the vehicle's own report. What the vehicle may occupy is never taken from it, wh
 from __future__ import annotations
 
 from gateway.contract import DeviceId, LoadId, LocationId, NodeId
-from gateway.devices.agv import Instant
+from gateway.devices.agv import Drive, Instant
 from gateway.devices.facts import ActionEnded, NodeReached, OrderRejected
 from gateway.dispatch import flow, ledger, loads, orders
-from gateway.dispatch.state import Task, Trip
+from gateway.dispatch.state import Entry, Task, Trip
 from gateway.dispatch.traffic import occupancy
 from gateway.dispatch.turn import Turn
 
 
 def refusal(turn: Turn, vehicle: DeviceId) -> str | None:
     """Why a vehicle can't be given a new load to carry."""
+    why = drive_refusal(turn, vehicle)
+    battery_permille = turn.state.agvs[vehicle].battery_permille
+    if why is None and battery_permille < 10 * turn.floor.agvs[vehicle].battery_min_percent:
+        why = f"battery at {battery_permille / 10:.0f} %"
+    if why is None and loads.at(turn.state, vehicle):
+        why = f"carries {loads.at(turn.state, vehicle)[0].load}"
+    return why
+
+
+def drive_refusal(turn: Turn, vehicle: DeviceId) -> str | None:
+    """Why a vehicle can't be sent anywhere, not even home."""
     agv, trip = turn.state.agvs[vehicle], turn.state.trips.get(vehicle)
     why = agv.refusal()
     if why is None and agv.last_node not in turn.floor.roadmap.nodes:
         why = f"stands on node {agv.last_node}, which is not on the map"
-    if why is None and agv.battery_permille < 10 * turn.floor.agvs[vehicle].battery_min_percent:
-        why = f"battery at {agv.battery_permille / 10:.0f} %"
-    if why is None and loads.at(turn.state, vehicle):
-        why = f"carries {loads.at(turn.state, vehicle)[0].load}"
     if why is None and trip is not None and trip.load:
         why = f"is under way with {trip.load}"
     if why is None and trip is not None and trip.drop_at >= 0:
@@ -57,7 +64,7 @@ def stands_at(turn: Turn, vehicle: DeviceId) -> NodeId:
 def begin(turn: Turn, vehicle: DeviceId, load: LoadId, source: LocationId, dest: LocationId) -> str | None:
     """Send the vehicle for a load; the reason where that can't be done safely now. `source` is the vehicle itself
     where it has the load on its deck already."""
-    roadmap, floor = turn.floor.roadmap, turn.floor
+    floor = turn.floor
     start = stands_at(turn, vehicle)
     drop_node = floor.locations[dest].node or ""
     pick_node = start if source == vehicle else floor.locations[source].node or ""
@@ -65,8 +72,8 @@ def begin(turn: Turn, vehicle: DeviceId, load: LoadId, source: LocationId, dest:
     if running is not None and running.sent_released and start == pick_node:
         # An action can't be added to a node that is released already (VDA 5050 2.x).
         return f"{vehicle} is just leaving {start}"
-    to_pick = roadmap.way(start, pick_node)
-    to_drop = roadmap.way(pick_node, drop_node)
+    to_pick = _way(turn, vehicle, start, pick_node)
+    to_drop = _way(turn, vehicle, pick_node, drop_node)
     if to_pick is None or to_drop is None:
         return f"no way for {vehicle} from {start} over {pick_node} to {drop_node}"
     trip = _trip(turn, vehicle, [*to_pick, *to_drop[1:]])
@@ -81,10 +88,26 @@ def begin(turn: Turn, vehicle: DeviceId, load: LoadId, source: LocationId, dest:
 
 def go_home(turn: Turn, vehicle: DeviceId) -> str | None:
     """Send an idle vehicle to its parking place."""
-    way = turn.floor.roadmap.way(stands_at(turn, vehicle), turn.floor.agvs[vehicle].home)
+    start, home = stands_at(turn, vehicle), turn.floor.agvs[vehicle].home
+    way = _way(turn, vehicle, start, home)
     if way is None:
         return "no way to its parking place"
-    return _adopt(turn, _trip(turn, vehicle, list(way)))
+    refused = _adopt(turn, _trip(turn, vehicle, list(way)))
+    if refused is not None and vehicle not in turn.state.trips:
+        # The way home that the passing order in force has counted on all the time can be driven as it is.
+        turn.state.trips[vehicle] = _trip(turn, vehicle, list(turn.floor.roadmap.way(start, home) or way))
+        return None
+    return refused
+
+
+def _way(turn: Turn, vehicle: DeviceId, a: NodeId, b: NodeId) -> tuple[NodeId, ...] | None:
+    """The quickest way that leaves out where a vehicle stands that can't move; over it only where there is no other."""
+    avoid: set[NodeId] = set()
+    for other in turn.floor.agvs:
+        if other != vehicle and turn.state.agvs[other].refusal() is not None:
+            avoid |= occupancy.way_held(turn, other)
+    roadmap = turn.floor.roadmap
+    return roadmap.way(a, b, frozenset(avoid - {a, b})) or roadmap.way(a, b)
 
 
 def _trip(turn: Turn, vehicle: DeviceId, way: list[NodeId]) -> Trip:
@@ -143,7 +166,7 @@ def node_reached(turn: Turn, fact: NodeReached) -> None:
         return
     trip.accepted = True
     index = fact.sequence_id // 2
-    if index >= trip.released or trip.nodes[index] != fact.node:
+    if not 0 <= index < trip.released or trip.nodes[index] != fact.node:
         text = (
             f"{fact.device} says it is at {fact.node} (sequence {fact.sequence_id}), which is not in its released way. "
             "Stop it at the vehicle and look where it stands"
@@ -190,6 +213,7 @@ def _failed(turn: Turn, trip: Trip, why: str) -> None:
         number = turn.state.next_seq.get(trip.vehicle, 1)
         ledger.issue(turn, trip.vehicle, Instant(f"{trip.drive_id}.cancel{number}", "cancelOrder"))
     drop(turn, trip)
+    turn.state.passes_void = True
     load = turn.state.loads.get(trip.load)
     task = turn.state.tasks.get(load.task) if load else None
     if task is None:
@@ -203,10 +227,23 @@ def _failed(turn: Turn, trip: Trip, why: str) -> None:
         orders.set_back(turn, task, why)
 
 
+def settled(turn: Turn, entry: Entry, ok: bool, text: str) -> None:
+    """A person has decided that a drive which the vehicle never answered was not taken: it is sent or planned anew."""
+    trip, action = turn.state.trips.get(entry.device), entry.action
+    if ok or not isinstance(action, Drive) or trip is None or trip.drive_id != action.drive_id:
+        return
+    if not trip.accepted:
+        _failed(turn, trip, f"{entry.device} never took its drive: {text}")
+        return
+    trip.update_id = action.update_id - 1
+    trip.sent_released = action.nodes[0].sequence_id // 2 + 1
+
+
 def drop(turn: Turn, trip: Trip) -> None:
     """The trip is over; the commands that carried it have no meaning any more."""
     turn.state.trips.pop(trip.vehicle, None)
     turn.clear_alarm(trip.vehicle, "stuck")
+    turn.clear_alarm(trip.vehicle, "waits long")
     for entry in ledger.outstanding(turn, trip.vehicle):
         if not isinstance(entry.action, Instant):
             ledger.close(turn, entry)
@@ -232,6 +269,7 @@ def reported(turn: Turn, vehicle: DeviceId) -> None:
         trip.accepted = True
         done = trip.passed == len(trip.nodes) - 1 and not trip.load
         if done and agv.at_rest and agv.update_id == trip.update_id:
+            occupancy.trip_ended(turn, trip)
             drop(turn, trip)
     elif trip.accepted and agv.at_rest:
         _failed(turn, trip, f"{vehicle} has forgotten its drive {trip.drive_id}")

@@ -45,7 +45,7 @@ devices:
     type: sorter
     driver: opcua
     profile: stellwerk-sorter
-    connection: {url: opc.tcp://10.0.0.2:4840/}
+    connection: {url: opc.tcp://10.0.0.2:4840/, security: none}
     infeed: S1-IN
     lanes:
       - {lane: 1, location: LANE-1}
@@ -56,7 +56,7 @@ devices:
     type: robot_cell
     driver: opcua
     profile: stellwerk-robot-cell
-    connection: {url: opc.tcp://10.0.0.3:4840/}
+    connection: {url: opc.tcp://10.0.0.3:4840/, security: none}
     infeed: RC1-IN
     outfeed: RC1-OUT
     skills: [decant]
