@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from drivers.modbus import ModbusDriver
@@ -20,14 +19,8 @@ from gateway.shell.journal.sqlite import SqliteJournal
 from gateway.shell.logs import Log
 from gateway.shell.runtime import Runtime, replay
 from gateway.shell.supervisor import keep_running
+from gateway.shell.version import installed_version
 from gateway.site import AgvSpec, ConveyorSpec, Profile, RobotCellSpec, Site, SorterSpec
-
-
-def installed_version() -> str:
-    try:
-        return version("stellwerk")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def drivers_for(site: Site, sink: Sink) -> dict[DeviceId, Driver]:

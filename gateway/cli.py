@@ -1,4 +1,7 @@
-"""The `stellwerk` command."""
+"""The `stellwerk` command.
+
+Each command imports what it needs by itself: `check` must answer an editor at once and needs no driver.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,6 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
-
-from gateway.app import App, installed_version
-from gateway.demo import faults, summary
-from gateway.demo import run as demo_run
-from gateway.shell import logs
-from gateway.shell.config import as_text, load, run_check, schema_text
-from gateway.shell.config.profiles import SHIPPED
-from gateway.shell.journal import JournalError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The signal box for a warehouse."
@@ -42,6 +37,8 @@ def main() -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
+    from gateway.shell.version import installed_version
+
     typer.echo(installed_version())
 
 
@@ -51,6 +48,8 @@ def check(
     format: Annotated[Format, typer.Option(help="json is for editors.")] = Format.text,
 ) -> None:
     """Check a site's YAML: all errors in one run, each with its place. Exit code 1 when there are any."""
+    from gateway.shell.config import run_check
+
     code, text = run_check(path, format.value)
     typer.echo(text)
     raise typer.Exit(code)
@@ -59,6 +58,8 @@ def check(
 @app.command()
 def schema(profile: Annotated[bool, typer.Option("--profile", help="The schema of profiles instead.")] = False) -> None:
     """Print the JSON Schema that YAML editors complete and check with."""
+    from gateway.shell.config import schema_text
+
     typer.echo(schema_text("profile" if profile else "site"), nl=False)
 
 
@@ -69,6 +70,11 @@ def run(
     log_file: Annotated[Path | None, typer.Option(help="Append the log here instead of stderr.")] = None,
 ) -> None:
     """Operate a site until SIGTERM or Ctrl-C."""
+    from gateway.app import App
+    from gateway.shell import logs
+    from gateway.shell.config import as_text, load
+    from gateway.shell.journal import JournalError
+
     stream = logs.set_up(log_file)
     loaded = load(path, os.environ)
     if loaded.site is None:
@@ -101,7 +107,7 @@ def run(
         failed = group.subgroup(JournalError)
         if failed is None:
             raise
-        typer.echo(f"stellwerk: stopped, the journal can't be used: {failed.exceptions[0]}", err=True)
+        typer.echo(f"stellwerk: stopped: {failed.exceptions[0]}", err=True)
         raise typer.Exit(3) from None
     finally:
         stream.flush()
@@ -121,6 +127,12 @@ def demo(
     ] = None,
 ) -> None:
     """Show it all at work: simulated plant on real protocols, two hosts, people, a live table."""
+    from gateway.demo import faults, summary
+    from gateway.demo import run as demo_run
+    from gateway.shell import logs
+    from gateway.shell.config.profiles import SHIPPED
+    from gateway.shell.journal import JournalError
+
     try:
         timetable = tuple(faults.parse(text) for text in fault or ())
     except ValueError as error:

@@ -129,7 +129,8 @@ class Kernel:
         state, device = self.state, notice.device
         match notice.data:
             case SorterEvent() if device in state.sorters:
-                self._book(turn, sorter.notice(state.sorters[device], notice.data))
+                if not sorter.is_repeat(state.sorters[device], notice.ring_index):
+                    self._book(turn, sorter.notice(state.sorters[device], notice.data))
             case AgvFactsheet() if device in state.agvs:
                 state.agvs[device].factsheet = notice.data
             case _:

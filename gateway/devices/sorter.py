@@ -29,6 +29,7 @@ from gateway.devices.machine import Row, Table
 from gateway.devices.packml import PRODUCE, follow, not_running
 
 ALTERNATES_MAX = 3
+RING_BEHIND_MAX = 2**31
 TRACKS_MAX = 256
 """Items on one sorter at once; the oldest track is purged beyond that (a real sorter holds far fewer)."""
 
@@ -180,6 +181,8 @@ class Sorter(msgspec.Struct):
     boot_id: int | None = None
     echo: Echo = Echo()
     tracks: dict[int, Track] = msgspec.field(default_factory=dict)
+    ring_index: int = 0
+    """The PLC's running number of the newest event known; it begins anew with its memory."""
 
     def refusal(self) -> str | None:
         return not_running(self)
@@ -200,6 +203,7 @@ def observe(sorter: Sorter, report: SorterReport) -> list[Fact]:
     facts: list[Fact] = []
     if sorter.boot_id not in (None, report.boot_id):
         facts.append(Restarted(sorter.device, report.boot_id))
+        sorter.ring_index = 0
         # A restarted PLC has forgotten its tracks: whatever was on the belt ends in the reject lane. The dispatcher
         # still needs the tracks to find their loads; it forgets them itself.
         facts.extend(TrackLost(sorter.device, n) for n, t in sorted(sorter.tracks.items()) if TRACK.fire(t, "lose"))
@@ -226,6 +230,19 @@ def _lane_state(lane: Lane) -> str:
     if lane.full:
         return "full"
     return "half_full" if lane.half_full else "open"
+
+
+def is_repeat(sorter: Sorter, ring_index: int | None) -> bool:
+    """An event that is known already: after a crash the ring is read again from where it was last consumed.
+
+    Remembers `ring_index` (u32, rolls over) where it is new.
+    """
+    if ring_index is None:
+        return False
+    if (sorter.ring_index - ring_index) % 2**32 < RING_BEHIND_MAX and sorter.ring_index:
+        return True
+    sorter.ring_index = ring_index
+    return False
 
 
 def notice(sorter: Sorter, event: SorterEvent) -> list[Fact]:

@@ -47,6 +47,10 @@ class Inbox:
         if isinstance(body, Report):
             self._waiting.pop(body.device, None)
             self._waiting[body.device] = body
+        elif self.is_full and isinstance(body, LinkChanged):
+            # A link's state is told once, so it must come in; the newest of a device stands for those before it.
+            self._waiting.pop(("link", body.device), None)
+            self._waiting["link", body.device] = body
         elif self.is_full:
             self.overflowed += 1
             if self.overflowed == 1:

@@ -197,9 +197,16 @@ class Runtime:
                 self._log.info(effect.event, source=effect.source, detail=effect.detail)
 
     def _resolve(self, reply: Reply) -> None:
-        for future in self._asked.pop((reply.client, reply.request_id), []):
-            if not future.done():
-                future.set_result(reply)
+        """Answer the one who has waited longest under this id: replies come in the order of the requests."""
+        key = (reply.client, reply.request_id)
+        waiting = self._asked.get(key)
+        if not waiting:
+            return
+        future = waiting.pop(0)
+        if not waiting:
+            del self._asked[key]
+        if not future.done():
+            future.set_result(reply)
 
     def _answer_all(self, reason: str) -> None:
         """Nobody who has asked is left waiting for ever."""

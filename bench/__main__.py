@@ -1,0 +1,36 @@
+"""Every bench, one after another: `python -m bench [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import check, journal, kernel, scan
+
+BENCHES = {"check": check.main, "journal": journal.main, "kernel": kernel.main, "scan": scan.main}
+
+
+def main() -> int:
+    """Print every table; exit code 1 where a bench could not be run."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to FILE, by bench")
+    options = parser.parse_args()
+    worst, numbers = 0, {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        for name, run in BENCHES.items():
+            print(f"--- {name}", flush=True)
+            file = Path(scratch) / f"{name}.json"
+            worst = max(worst, run(["--json", str(file)]))
+            if file.exists():
+                numbers[name] = json.loads(file.read_text("utf-8"))
+            print(flush=True)
+    if options.json is not None:
+        options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
