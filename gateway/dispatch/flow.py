@@ -122,6 +122,7 @@ def _name_again(turn: Turn, run: Run, conveyor: Conveyor) -> None:
 def _discharge(turn: Turn, run: Run, conveyor: Conveyor) -> None:
     zone = conveyor.zones[run.zone_last - 1]
     if zone.state != "occupied" or not zone.track_id:
+        turn.clear_alarm(run.device, f"unknown track in zone {run.zone_last}")
         return
     load = loads.by_track(turn.state, zone.track_id)
     if load is None:

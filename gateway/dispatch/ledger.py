@@ -11,6 +11,7 @@ from collections.abc import Callable
 from gateway.contract import Command, DeviceId, LoadId, Ns
 from gateway.devices.agv import Agv, Drive, Instant
 from gateway.devices.echo import RESULT_OK, Echo, result_text
+from gateway.devices.sorter import Assign
 from gateway.dispatch.state import Action, Entry
 from gateway.dispatch.turn import Turn
 
@@ -171,6 +172,11 @@ def overdue(turn: Turn) -> None:
     ack_ns = policies.ack_timeout_ms * MS
     for entry in list(turn.state.ledger.values()):
         link_up = _link_up(turn, entry.device)
+        if isinstance(entry.action, Assign) and turn.now_ns >= entry.deadline_ns:
+            # The PLC has sent the item to reject long since; a person could decide nothing, and scans wait behind it.
+            turn.note(entry.device, "assignment without an answer", f"track {entry.action.track_id} ({entry.load})")
+            close(turn, entry)
+            continue
         if entry.state == "queued" and link_up and turn.now_ns >= entry.sent_ns + ack_ns:
             pump(turn, entry.device)
         if entry.state == "sent" and link_up and turn.now_ns >= entry.sent_ns + ack_ns:

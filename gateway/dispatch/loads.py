@@ -17,13 +17,20 @@ def add(turn: Turn, load: LoadId, location: LocationId, barcodes: tuple[str, ...
     state.track_number = state.track_number % TRACK_ID_MAX + 1
     while state.track_number in state.by_track:
         state.track_number = state.track_number % TRACK_ID_MAX + 1
-    new = Load(load, state.track_number, "", tuple(dict.fromkeys((*barcodes, load))))
+    new = Load(load, state.track_number, "")
     state.loads[load] = new
     state.by_track[new.track_id] = load
-    for code in new.barcodes:
-        state.by_barcode.setdefault(code, []).append(load)
+    add_barcodes(state, new, (*barcodes, load))
     book(turn, new, location)
     return new
+
+
+def add_barcodes(state: State, load: Load, barcodes: tuple[str, ...]) -> None:
+    """The load carries these, too; what it carried already stays."""
+    for code in dict.fromkeys(barcodes):
+        if code not in load.barcodes:
+            load.barcodes = (*load.barcodes, code)
+            state.by_barcode.setdefault(code, []).append(load.load)
 
 
 def forget(turn: Turn, load: Load) -> None:

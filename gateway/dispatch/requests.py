@@ -178,6 +178,7 @@ def _announce(turn: Turn, request: AnnounceLoad) -> str | None:
     if carried is not None:
         return carried
     loads.book(turn, known, request.location)
+    loads.add_barcodes(turn.state, known, request.barcodes)
     known.unsure = ""
     for code in ("not scanned", f"lost {known.load}", f"gave up {known.load}", f"mis-sort {known.load}"):
         for source in [a.source for a in list(state.alarms.values()) if a.code == code]:

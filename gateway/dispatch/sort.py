@@ -159,7 +159,7 @@ def _put_right(turn: Turn, task: Task, load: Load, why: str) -> None:
         return
     skill = turn.site.policies.clarify_skill
     clarify = Task(
-        task=f"{task.task}.clarify{task.tries}",
+        task=f"{task.task}/clarify{task.tries}",
         order=task.order,
         kind="work",
         load=load.load,

@@ -11,6 +11,7 @@ HOLD_OFF_FIRST_NS = 300_000_000
 HOLD_OFF_MAX_NS = 5_000_000_000
 HOLD_OFF_ALARM_TRIES = 8
 ALARMS_MAX = 2_000
+HOLD_OFFS_MAX = 2_000
 
 
 class Turn:
@@ -70,6 +71,11 @@ class Turn:
         known = self.state.hold_offs.get(key)
         tries = known.tries + 1 if known else 1
         wait_ns = min(HOLD_OFF_FIRST_NS * 2 ** min(tries - 1, 10), HOLD_OFF_MAX_NS)
+        if len(self.state.hold_offs) >= HOLD_OFFS_MAX:
+            # Of loads that have gone meanwhile, most of them; whoever is still refused begins to count anew.
+            over = [k for k, h in self.state.hold_offs.items() if h.until_ns <= self.now_ns]
+            for old in over or [next(iter(self.state.hold_offs))]:
+                del self.state.hold_offs[old]
         self.state.hold_offs[key] = HoldOff(self.now_ns + wait_ns, tries, reason)
         if tries == HOLD_OFF_ALARM_TRIES:
             self.raise_alarm(source, "keeps-refusing", f"{source} has refused {key} {tries} times: {reason}")
