@@ -117,7 +117,7 @@ def run(
 def demo(
     orders: Annotated[int, typer.Option(min=0, help="How many orders; 0 = for ever.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed sends the same orders.")] = 1,
-    speed: Annotated[float, typer.Option(min=0.1, max=20.0, help="How fast the plant's time goes; 1 = real time.")] = 3.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=20.0, help="How fast plant time goes; 1 = real time.")] = 3.0,
     exit: Annotated[bool, typer.Option("--exit", help="End when all orders have ended.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
     data: Annotated[Path | None, typer.Option(help="Keep journal, folders and logs here.")] = None,

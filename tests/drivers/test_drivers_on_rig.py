@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +30,24 @@ async def rig() -> AsyncIterator[Rig]:
     async with Rig(SITE, seed=5, speed=5.0) as rig:
         # A no-read is the scanner's affair; these tests want every scan to name its load.
         rig.plant.sorters["S1"].no_read_share = 0.0
+        yield rig
+
+
+def outside_broker() -> int:
+    """The port of a broker that is not ours (Mosquitto), from STELLWERK_TEST_MQTT=127.0.0.1:1883."""
+    address = os.environ.get("STELLWERK_TEST_MQTT", "")
+    if not address:
+        reason = "STELLWERK_TEST_MQTT is not set (host:port of an MQTT broker on this machine)"
+        if os.environ.get("STELLWERK_TEST_REQUIRE") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return int(address.rpartition(":")[2])
+
+
+@pytest.fixture(params=["embedded", "outside"])
+async def fleet_rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    port = outside_broker() if request.param == "outside" else None
+    async with Rig(SITE, seed=5, speed=5.0, mqtt_port=port) as rig:
         yield rig
 
 
@@ -131,7 +150,8 @@ async def test_a_restart_of_the_plc_shows_in_the_boot_id(device, rig, sink, prof
     await until(lambda: sink.links(device)[-1] == "up")
 
 
-async def test_vehicles_come_up_drive_and_lose_their_link(rig, sink, profile, running, until):
+async def test_vehicles_come_up_drive_and_lose_their_link(fleet_rig, sink, profile, running, until):
+    rig = fleet_rig
     fleet = vehicles(rig, sink, profile)
     running(fleet)
     names = [f"AGV{n}" for n in range(1, 7)]
