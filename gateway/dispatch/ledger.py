@@ -85,16 +85,21 @@ def _send(turn: Turn, entry: Entry) -> None:
     )
 
 
+def _answered(turn: Turn, device: DeviceId) -> None:
+    turn.clear_alarm(device, "no-answer")
+    turn.clear_alarm(device, "not-written")
+
+
 def close(turn: Turn, entry: Entry) -> None:
     turn.state.ledger.pop(entry.command_id, None)
-    turn.clear_alarm(entry.device, "no-answer")
+    _answered(turn, entry.device)
     pump(turn, entry.device)
 
 
 def settle(turn: Turn, entry: Entry, ok: bool, text: str, settled: Settled) -> None:
     """The plant has answered: tell whoever issued the command, then let the next one go."""
     turn.state.ledger.pop(entry.command_id, None)
-    turn.clear_alarm(entry.device, "no-answer")
+    _answered(turn, entry.device)
     settled(turn, entry, ok, text)
     pump(turn, entry.device)
 
@@ -116,7 +121,7 @@ def echoed(turn: Turn, device: DeviceId, echo: Echo, settled: Settled) -> None:
             settle(turn, entry, False, "passed over by a later command", settled)
         elif entry.seq <= echo.ack_seq and entry.state != "accepted":
             entry.state = "accepted"
-            turn.clear_alarm(device, "no-answer")
+            _answered(turn, device)
 
 
 def _renumber(turn: Turn, entry: Entry) -> None:
@@ -178,6 +183,12 @@ def overdue(turn: Turn) -> None:
             close(turn, entry)
             continue
         if entry.state == "queued" and link_up and turn.now_ns >= entry.sent_ns + ack_ns:
+            if entry.tries >= policies.send_tries_max:
+                text = (
+                    f"{entry.device}: command {entry.command_id} could not be written in {entry.tries} tries "
+                    "though the link is up. It is tried on; see the log for the reason, and the profile's writable addresses"
+                )
+                turn.raise_alarm(entry.device, "not-written", text)
             pump(turn, entry.device)
         if entry.state == "sent" and link_up and turn.now_ns >= entry.sent_ns + ack_ns:
             if entry.tries < policies.send_tries_max:
