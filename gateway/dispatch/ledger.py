@@ -185,8 +185,8 @@ def overdue(turn: Turn) -> None:
         if entry.state == "queued" and link_up and turn.now_ns >= entry.sent_ns + ack_ns:
             if entry.tries >= policies.send_tries_max:
                 text = (
-                    f"{entry.device}: command {entry.command_id} could not be written in {entry.tries} tries "
-                    "though the link is up. It is tried on; see the log for the reason, and the profile's writable addresses"
+                    f"{entry.device}: command {entry.command_id} could not be written in {entry.tries} tries though "
+                    "the link is up. It is tried on; see the log for the reason, and the profile's writable addresses"
                 )
                 turn.raise_alarm(entry.device, "not-written", text)
             pump(turn, entry.device)

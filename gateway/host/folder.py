@@ -84,7 +84,7 @@ def _read(path: Path) -> tuple[str, list[Envelope]]:
         if path.stat().st_size > FILE_BYTES_MAX:
             return f"larger than {FILE_BYTES_MAX} bytes: split it", []
         found = _decoder.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return f"not a request: {error}", []
     envelopes = found if isinstance(found, list) else [found]
     if not all(0 < len(e.request_id) <= ID_LENGTH_MAX for e in envelopes):
