@@ -6,6 +6,7 @@ Each rule either returns the reason for a refusal (nothing has changed then) or 
 from __future__ import annotations
 
 from difflib import get_close_matches
+from itertools import islice
 
 from gateway.contract import (
     AcknowledgeAlarm,
@@ -34,6 +35,8 @@ from gateway.dispatch.turn import Turn
 STEPS_MAX = 64
 CODES_MAX = 16
 ID_LENGTH_MAX = 64
+SUGGESTIONS_MAX = 500
+"""Names looked through for what may have been meant: 10 ms at the most, which a scan behind it can wait."""
 
 
 def serve(turn: Turn, client: str, request: Request) -> str | None:
@@ -108,7 +111,7 @@ def _step_refusal(turn: Turn, step: StepRequest, names: list[str], place: int) -
         return f"two steps are called {step.step}"
     load = turn.state.loads.get(step.load)
     if load is None:
-        return unknown("load", step.load, list(turn.state.loads)[:5000]) + ": announce it first"
+        return unknown("load", step.load, list(islice(turn.state.loads, SUGGESTIONS_MAX))) + ": announce it first"
     later = [a for a in step.after if a not in names[:place]]
     if later:
         return f"comes after {later[0]!r}, which is not an earlier step of this order"
@@ -141,7 +144,7 @@ def _work_refusal(turn: Turn, step: StepRequest) -> str | None:
 def _cancel_order(turn: Turn, request: CancelOrder) -> str | None:
     order = turn.state.orders.get(request.order)
     if order is None:
-        return unknown("order", request.order, list(turn.state.orders)[:5000])
+        return unknown("order", request.order, list(islice(turn.state.orders, SUGGESTIONS_MAX)))
     if order.state in ORDER_ENDED:
         return f"order {order.order} is {order.state} already"
     orders.cancel(turn, order, request.reason or "cancelled by its host")
@@ -195,7 +198,7 @@ def _carried(turn: Turn, load: LoadId) -> str | None:
 def _remove(turn: Turn, request: RemoveLoad) -> str | None:
     load = turn.state.loads.get(request.load)
     if load is None:
-        return unknown("load", request.load, list(turn.state.loads)[:5000])
+        return unknown("load", request.load, list(islice(turn.state.loads, SUGGESTIONS_MAX)))
     carried = _carried(turn, request.load)
     if carried is not None:
         return carried
