@@ -14,8 +14,9 @@ from gateway.devices.machine import STEPS_MAX, Table
 from gateway.devices.packml import PACKML
 from gateway.devices.sorter import LANE, TRACK
 from gateway.devices.workstation import STATION
+from gateway.dispatch.state import ORDER, TASK
 
-TABLES = [PACKML, ZONE, LANE, TRACK, AGV, STATION]
+TABLES = [PACKML, ZONE, LANE, TRACK, AGV, STATION, ORDER, TASK]
 named = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
