@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from drivers.modbus import ModbusDriver
@@ -11,19 +12,20 @@ from drivers.opcua import OpcuaDriver
 from drivers.vda5050.driver import VdaDriver
 from gateway.contract import DeviceId, Driver, Sink
 from gateway.host.folder import FolderChannel
-from gateway.kernel import Kernel
 from gateway.shell import clock
+from gateway.shell.clock import SteadyClock
+from gateway.shell.config import Loaded
 from gateway.shell.inbox import Inbox
-from gateway.shell.journal import Journal
 from gateway.shell.journal.sqlite import SqliteJournal
 from gateway.shell.logs import Log
-from gateway.shell.runtime import Runtime, replay
+from gateway.shell.recovery import restore
+from gateway.shell.runtime import Runtime
 from gateway.shell.supervisor import keep_running
 from gateway.shell.version import installed_version
-from gateway.site import AgvSpec, ConveyorSpec, Profile, RobotCellSpec, Site, SorterSpec
+from gateway.site import AgvSpec, ConveyorSpec, Profile, RobotCellSpec, Site, SorterSpec, encode_site
 
 
-def drivers_for(site: Site, sink: Sink) -> dict[DeviceId, Driver]:
+def drivers_for(site: Site, sink: Sink, steady: SteadyClock) -> dict[DeviceId, Driver]:
     """One driver a PLC, one a broker for all vehicles behind it. Devices on `loopback` have none here."""
     profiles: dict[str, Profile] = {p.profile: p for p in site.profiles}
     found: dict[DeviceId, Driver] = {}
@@ -31,45 +33,66 @@ def drivers_for(site: Site, sink: Sink) -> dict[DeviceId, Driver]:
     for spec in site.devices:
         match spec:
             case ConveyorSpec(driver="modbus"):
-                found[spec.id] = ModbusDriver(spec, profiles[spec.profile], sink, clock.now_ns)
+                found[spec.id] = ModbusDriver(spec, profiles[spec.profile], sink, steady.now_ns)
             case SorterSpec(driver="opcua") | RobotCellSpec(driver="opcua"):
-                found[spec.id] = OpcuaDriver(spec, profiles[spec.profile], sink, clock.now_ns)
+                found[spec.id] = OpcuaDriver(spec, profiles[spec.profile], sink, steady.now_ns)
             case AgvSpec(driver="vda5050"):
                 fleets.setdefault((spec.connection.host, spec.connection.port), []).append(spec)
             case _:
                 pass
     for fleet in fleets.values():
-        driver = VdaDriver(fleet, profiles, sink, clock.now_ns, clock.utc_now)
+        driver = VdaDriver(fleet, profiles, sink, steady.now_ns, clock.utc_now)
         found.update({spec.id: driver for spec in fleet})
     return found
 
 
-def restore(site: Site, journal: Journal, log: Log) -> Kernel:
-    """The kernel as the journal left it: newest snapshot, then every input after it."""
-    snapshot = journal.latest_snapshot()
-    kernel = Kernel(site) if snapshot is None else Kernel.restore(site, snapshot[1])
-    replayed = replay(kernel, journal, snapshot[0] if snapshot else 0)
-    log.info("restored", from_snapshot=snapshot[0] if snapshot else 0, replayed=replayed)
-    return kernel
+class SiteRefused(Exception):
+    """The YAML takes away what loads, trips or orders still hang on. Nothing was changed."""
 
 
 class App:
     """A site, its journal, its drivers and its channels, ready to run."""
 
     def __init__(self, site: Site, data: Path, log: Log) -> None:
-        """Raises JournalError when the data folder can't be used."""
+        """Raises JournalError when the data folder can't be used, SiteRefused when the journal is not done with what
+        the YAML no longer has."""
         self.site = site
+        self.reload_asked = asyncio.Event()
         self._log = log
         self._journal = SqliteJournal.open(data / "journal", site.site.id)
-        kernel = restore(site, self._journal, log)
+        restored = restore(site, self._journal)
+        kernel = restored.kernel
+        if refusal := kernel.site_refusal(site):
+            raise SiteRefused(refusal)
+        log.info("restored", from_snapshot=restored.snapshot_seq, replayed=restored.replayed)
+        steady = SteadyClock(kernel.state.now_ns)
+        if problem := steady.problem():
+            log.warning("clock went back", text=problem)
         self.inbox = Inbox(log)
-        self.drivers: Mapping[DeviceId, Driver] = drivers_for(site, self.inbox)
-        self.runtime = Runtime(kernel, self._journal, self.inbox, self.drivers, log)
+        self.drivers: Mapping[DeviceId, Driver] = drivers_for(site, self.inbox, steady)
+        self.runtime = Runtime(kernel, self._journal, self.inbox, self.drivers, log, steady, encode_site(site))
         self.channels = [FolderChannel(c.id, data / "inbox" / c.id, self.runtime.ask, log) for c in site.channels]
 
-    async def run(self) -> None:
-        """Operate until cancelled."""
+    async def _reload_when_asked(self, reread: Callable[[], Loaded]) -> None:
+        """Read the YAML again and put what may change while running in force: policies, sort plan, people, names."""
+        while True:
+            await self.reload_asked.wait()
+            self.reload_asked.clear()
+            # Thousands of devices take a second to read; the loop has plants to serve meanwhile.
+            loaded = await asyncio.to_thread(reread)
+            if loaded.site is None:
+                first, count = loaded.problems[0], len(loaded.problems)
+                more = f" and {count - 1} more problems" if count > 1 else ""
+                problem = f"{first.where()}: {first.message}{more}"
+                self.runtime.not_reloaded(f"{problem}. Mend it, try it with `stellwerk check`, then reload again")
+            else:
+                self.runtime.reload(encode_site(loaded.site))
+
+    async def run(self, reread: Callable[[], Loaded] | None = None) -> None:
+        """Operate until cancelled. `reread` reads the site again whenever `reload_asked` is set."""
         async with asyncio.TaskGroup() as group:
+            if reread is not None:
+                group.create_task(keep_running(partial(self._reload_when_asked, reread), "reload", self._log))
             for channel in self.channels:
                 group.create_task(keep_running(channel.run, f"channel {channel.client}", self._log))
             await self.runtime.run(installed_version())

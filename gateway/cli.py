@@ -18,6 +18,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
+from gateway.commands.simulate import simulate
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The signal box for a warehouse."
 )
@@ -28,6 +30,9 @@ SiteArgument = Annotated[Path, typer.Argument(help="A site: one YAML file or a f
 class Format(StrEnum):
     text = "text"
     json = "json"
+
+
+app.command()(simulate)
 
 
 def main() -> None:
@@ -69,8 +74,8 @@ def run(
     data: Annotated[Path, typer.Option(help="Where the journal and the channels' folders live.")],
     log_file: Annotated[Path | None, typer.Option(help="Append the log here instead of stderr.")] = None,
 ) -> None:
-    """Operate a site until SIGTERM or Ctrl-C."""
-    from gateway.app import App
+    """Operate a site until SIGTERM or Ctrl-C. SIGHUP reads the YAML again: policies, sort plan, people and names."""
+    from gateway.app import App, SiteRefused
     from gateway.shell import logs
     from gateway.shell.config import as_text, load
     from gateway.shell.journal import JournalError
@@ -85,6 +90,9 @@ def run(
     except JournalError as error:
         typer.echo(f"stellwerk: {error}", err=True)
         raise typer.Exit(2) from None
+    except SiteRefused as error:
+        typer.echo(f"stellwerk: {path} can't be put in force: {error}", err=True)
+        raise typer.Exit(2) from None
     except OSError as error:
         hint = "give the gateway's user the right to write there"
         typer.echo(f"stellwerk: data folder {data} can't be used ({error}): {hint}", err=True)
@@ -92,7 +100,8 @@ def run(
     logs.get().info("starting", site=loaded.site.site.id, devices=len(loaded.site.devices), data=str(data))
 
     async def operate(stop: asyncio.Event) -> None:
-        task = asyncio.create_task(site_app.run())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, site_app.reload_asked.set)
+        task = asyncio.create_task(site_app.run(lambda: load(path, os.environ)))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

@@ -13,6 +13,7 @@ from gateway.contract import (
     Request,
     SendFailed,
     ShellAlarm,
+    SiteChanged,
     Started,
     Tick,
 )
@@ -25,7 +26,15 @@ from gateway.dispatch.state import State
 DeviceReport = ConveyorReport | SorterReport | CellReport | AgvReport
 DeviceNotice = SorterEvent | AgvFactsheet
 Body = (
-    Report[DeviceReport] | Notice[DeviceNotice] | LinkChanged | HostRequest | SendFailed | Started | ShellAlarm | Tick
+    Report[DeviceReport]
+    | Notice[DeviceNotice]
+    | LinkChanged
+    | HostRequest
+    | SendFailed
+    | Started
+    | ShellAlarm
+    | SiteChanged
+    | Tick
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -93,6 +93,14 @@ class Started(Struct, frozen=True, tag="started"):
     version: str
 
 
+class SiteChanged(Struct, frozen=True, tag="site"):
+    """The YAML says something else than the site in force: `site` as JSON. `at_start`: no link is up yet, so that
+    devices and map may change, too; while running only policies, sort plan, people and names may."""
+
+    site: str
+    at_start: bool
+
+
 class ShellAlarm(Struct, frozen=True, tag="shell_alarm"):
     """The shell noticed something that a person must know (journal full, bad frames …)."""
 

@@ -21,6 +21,7 @@ from gateway.contract import (
     Report,
     SendFailed,
     ShellAlarm,
+    SiteChanged,
     Started,
     Tick,
 )
@@ -30,34 +31,47 @@ from gateway.devices.conveyor import ConveyorReport
 from gateway.devices.facts import Fact
 from gateway.devices.robot_cell import CellReport
 from gateway.devices.sorter import SorterEvent, SorterReport
-from gateway.dispatch import ledger, phases, requests
+from gateway.dispatch import flow, ledger, phases, requests, site_change, work
 from gateway.dispatch.floor import Floor
+from gateway.dispatch.memory import Memory
 from gateway.dispatch.state import Answer, State
 from gateway.dispatch.traffic import trips
 from gateway.dispatch.turn import Turn
-from gateway.site import AgvSpec, ConveyorSpec, RobotCellSpec, Site, SorterSpec, WorkstationSpec
+from gateway.site import AgvSpec, ConveyorSpec, RobotCellSpec, Site, SorterSpec, WorkstationSpec, decode_site
 
 ANSWERS_MAX = 100_000
 HEARTBEAT_NS = 1_000_000_000
 """A tick comes at least so often: reasons, time limits and stuck vehicles are looked at then."""
+
+OF_THE_PROCESS = (("clock", "differs"), ("site", "not-changed"), ("site", "not-reloaded"))
+"""Alarms about the process itself: a new one begins without them and says so again where it is still so."""
 
 
 class Kernel:
     """The deterministic core of one site."""
 
     def __init__(self, site: Site, state: State | None = None) -> None:
-        self.site = site
-        self.floor = Floor(site)
+        self.site = site if state is None or not state.site else decode_site(state.site)
+        self.floor = Floor(self.site)
         self.state = state if state is not None else State()
-        _add_devices(self.state, site)
+        _add_devices(self.state, self.site)
+        self._memory = Memory(self.floor, self.state)
 
     def apply(self, entered: Input) -> list[Effect]:
         """Take one input in; returns what shall leave once the input is durable."""
         self.state.now_ns = max(self.state.now_ns, entered.at_ns)
-        turn = Turn(self.site, self.floor, self.state)
+        self.state.seq = entered.seq
+        turn = Turn(self.site, self.floor, self.state, self._remembered())
         self._enter(turn, entered.body)
+        turn.memory = self._remembered()
         phases.run(turn)
         return turn.effects
+
+    def _remembered(self) -> Memory:
+        """What was remembered, where it is still about this state and this floor."""
+        if not self._memory.fits(self.floor, self.state):
+            self._memory = Memory(self.floor, self.state)
+        return self._memory
 
     def next_deadline_ns(self) -> Ns:
         """When the kernel wants a tick at the latest."""
@@ -74,10 +88,20 @@ class Kernel:
 
     @classmethod
     def restore(cls, site: Site, snapshot: bytes) -> Kernel:
-        """The kernel as it was; raises msgspec.DecodeError for bytes that are no snapshot."""
+        """The kernel as it was, with the site that was in force then; `site` where the snapshot names none.
+
+        Raises msgspec.DecodeError for bytes that are no snapshot and ValueError for a site of another version.
+        """
         return cls(site, decode_state(snapshot))
 
+    def site_refusal(self, site: Site) -> str | None:
+        """Why `site` can't be put in force at a start, None where it can."""
+        return site_change.refusal(self.site, site, self.state, at_start=True)
+
     def _enter(self, turn: Turn, body: object) -> None:
+        if not isinstance(body, Report | Tick):
+            turn.touch()
+            turn.memory.refusals.clear()
         match body:
             case Report():
                 self._report(turn, body)
@@ -96,6 +120,8 @@ class Kernel:
                 turn.raise_alarm(body.source, body.code, body.text)
             case ShellAlarm():
                 turn.clear_alarm(body.source, body.code)
+            case SiteChanged():
+                self._site(turn, body)
             case Tick():
                 pass
             case _:
@@ -106,24 +132,37 @@ class Kernel:
         facts: list[Fact] = []
         match data:
             case ConveyorReport() if device in state.conveyors:
+                flow.look_at_entries(turn, device)
                 facts = conveyor.observe(state.conveyors[device], data)
+                flow.look_at_entries(turn, device)
                 self._book(turn, facts)
                 ledger.echoed(turn, device, data.echo, requests.settled)
+                self._shown(turn, device, flow.seen(turn, device))
             case SorterReport() if device in state.sorters:
                 facts = sorter.observe(state.sorters[device], data)
                 self._book(turn, facts)
                 ledger.echoed(turn, device, data.echo, requests.settled)
+                self._shown(turn, device, flow.seen(turn, device))
             case CellReport() if device in state.cells:
                 facts = robot_cell.observe(state.cells[device], data)
                 self._book(turn, facts)
                 ledger.echoed(turn, device, data.echo, requests.settled)
+                self._shown(turn, device, work.seen(state.cells[device]))
             case AgvReport() if device in state.agvs:
+                turn.memory.refusals.pop(device, None)
                 facts = agv.observe(state.agvs[device], data)
                 ledger.agv_reported(turn, state.agvs[device])
                 self._book(turn, facts)
                 trips.reported(turn, device)
+                if turn.memory.news(device, trips.refusal(turn, device)):
+                    turn.memory.vehicles_touched = True
+                    turn.memory.order_checked = False
             case _:
                 turn.note(device, "report does not fit", f"a {type(data).__name__} for {device}, ignored")
+
+    def _shown(self, turn: Turn, device: str, view: object) -> None:
+        if turn.memory.news(device, view):
+            turn.touch()
 
     def _notice(self, turn: Turn, notice: Notice[object]) -> None:
         state, device = self.state, notice.device
@@ -163,11 +202,29 @@ class Kernel:
     def _started(self, turn: Turn, started: Started) -> None:
         """A process begins: whatever was connected is not, until its driver says so again."""
         self.state.epoch = max(started.epoch, self.state.epoch)
+        for source, code in OF_THE_PROCESS:
+            turn.clear_alarm(source, code)
         for spec in self.site.devices:
             device = self.state.device(spec.id)
             if device is not None and not isinstance(spec, WorkstationSpec):
                 device.health.link_changed("down", "gateway has started, not connected yet", turn.now_ns)
         turn.note("gateway", "started", f"version {started.version}, epoch {self.state.epoch}")
+
+    def _site(self, turn: Turn, change: SiteChanged) -> None:
+        """Put another site in force, whole or not at all."""
+        try:
+            site = decode_site(change.site)
+            why = site_change.refusal(self.site, site, self.state, at_start=change.at_start)
+        except ValueError as error:
+            why = f"this version can't read it: {str(error)[:500]}"
+        if why is not None:
+            turn.raise_alarm("site", "not-changed", f"the new configuration was not put in force: {why}")
+            return
+        site_change.put_straight(turn, site)
+        self.site, self.floor = site, Floor(site)
+        self.state.site = change.site
+        _add_devices(self.state, site)
+        site_change.in_force(turn, site, self.floor)
 
     def _host(self, turn: Turn, asked: HostRequest) -> None:
         key = f"{asked.client}\n{asked.request_id}"

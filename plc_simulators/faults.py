@@ -20,12 +20,18 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "jam": Kind((CONVEYOR,), "zone"),
+    "sensor_stuck": Kind((CONVEYOR,), "zone"),
     "lane_full": Kind((SORTER,), "lane"),
     "lane_disabled": Kind((SORTER,), "lane"),
     "no_read": Kind((SORTER,)),
+    "double_scan": Kind((SORTER,)),
+    "divert_missed": Kind((SORTER,)),
+    "e_stop": Kind((CONVEYOR, SORTER, CELL, VEHICLE)),
     "link_drop": Kind((CONVEYOR, SORTER, CELL, VEHICLE)),
     "plc_restart": Kind((CONVEYOR, SORTER, CELL), lasting=False),
     "agv_failure": Kind((VEHICLE,)),
+    "localisation_lost": Kind((VEHICLE,)),
+    "low_battery": Kind((VEHICLE,), "percent", lasting=False),
     "slow_plc": Kind((CONVEYOR, SORTER, CELL), "delay_ms"),
 }
 
@@ -39,7 +45,7 @@ class Fault:
     kind: str
     device: str
     number: int = 0
-    """Zone, lane or delay in ms, as the kind needs it."""
+    """Zone, lane, delay in ms or percent, as the kind needs it."""
 
 
 class Faults:
@@ -70,6 +76,8 @@ class Faults:
             raise FaultError(f"{device} has no {meant.needs} {number}; give a {meant.needs} it has")
         if meant.needs == "delay_ms" and not 0 <= number <= DELAY_MS_MAX:
             raise FaultError(f"slow_plc at {device}: delay_ms {number} is not within 0 to {DELAY_MS_MAX}")
+        if meant.needs == "percent" and not 0 <= number <= 100:
+            raise FaultError(f"{kind} at {device}: percent {number} is not within 0 to 100")
         return Fault(kind, device, number)
 
     def switch(self, fault: Fault, on: bool) -> None:

@@ -75,6 +75,7 @@ def stats(rig: Rig) -> dict[str, dict[str, Any]]:
             "accepted": agv.orders_accepted,
             "executed": agv.actions_done,
             "refused": agv.orders_refused,
+            "repeated": agv.repeated,
             "battery_percent": round(agv.battery_percent, 1),
             "node": agv.last_node,
         }

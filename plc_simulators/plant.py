@@ -14,6 +14,7 @@ from plc_simulators.models.agv import Agv
 from plc_simulators.models.controller import SCAN_NS, Controller
 from plc_simulators.models.conveyor import Conveyor
 from plc_simulators.models.deck import World
+from plc_simulators.models.pace import Scans
 from plc_simulators.models.place import Place, Shelf
 from plc_simulators.models.robot_cell import RobotCell
 from plc_simulators.models.sorter import Lane, Sorter
@@ -22,8 +23,8 @@ LOADS_MAX = 20_000
 SHIPPED_MAX = 100_000
 """Loads remembered after they have left; the oldest are forgotten beyond that."""
 EMPTYING_NS = 20_000_000_000
-LIFE_NS = 100_000_000
-"""How often life signs are looked at."""
+EMPTY_SCANS = 100
+"""How often people look at the lanes, in scans."""
 
 
 class PutError(ValueError):
@@ -57,11 +58,18 @@ class Plant:
         self.vehicles = {spec.id: Agv(spec, world) for spec in layout.vehicles}
         self.faults = Faults(self._types(), self._numbers())
         self._to_empty: dict[tuple[str, int], int] = {}
+        self._scans = Scans()
+        self._empty_at = EMPTY_SCANS
         self._lines: list[Conveyor | Sorter | RobotCell] = [
             *self.conveyors.values(),
             *self.sorters.values(),
             *self.cells.values(),
         ]
+        self._paces = [model.pace for model in (*self._lines, *self.vehicles.values())]
+        self._controllers = {line.layout.id: line.controller for line in self._lines}
+        self._boxes = [line.controller.mailbox for line in self._lines]
+        for pace in self._paces:
+            pace.scans = self._scans
 
     # --- building ---
 
@@ -98,22 +106,40 @@ class Plant:
 
     def advance(self, to_ns: int) -> None:
         """Run every device up to plant time `to_ns`, in PLC scans of 10 ms."""
-        while self.now_ns + SCAN_NS <= to_ns:
-            self.now_ns += SCAN_NS
-            for line in self._lines:
+        scans, target = self._scans, to_ns // SCAN_NS
+        while scans.now < target:
+            number = scans.now + 1
+            due = min(pace.due for pace in self._paces)
+            if due > number and not any(box.is_offered for box in self._boxes):
+                # Up to there nothing happens but steady progress.
+                number = min(due, target, self._empty_at)
+            scans.now = number - 1
+            self.now_ns = number * SCAN_NS
+            self._scan(number)
+            scans.now = number
+        self.now_ns = scans.now * SCAN_NS
+
+    def _scan(self, number: int) -> None:
+        for line in self._lines:
+            if line.pace.due <= number or line.controller.mailbox.is_offered:
                 line.step(self.now_ns)
-            for vehicle in self.vehicles.values():
+        for vehicle in self.vehicles.values():
+            if vehicle.pace.due <= number:
                 vehicle.step()
-            if self.now_ns % LIFE_NS == 0:
-                self._empty_lanes()
+        if number >= self._empty_at:
+            self._empty_at = number + EMPTY_SCANS
+            self._empty_lanes()
 
     def life(self, real_ns: int) -> None:
         """Advance and check the life signs, in real time."""
         for line in self._lines:
+            was = line.controller.life.safe
             line.controller.life.tick(real_ns)
+            if line.controller.life.safe != was:
+                line.pace.rouse()
 
     def controllers(self) -> Mapping[str, Controller]:
-        return {line.layout.id: line.controller for line in self._lines}
+        return self._controllers
 
     def _empty_lanes(self) -> None:
         """People empty a customer lane some time after it is two thirds full; never the reject lane."""
@@ -157,6 +183,38 @@ class Plant:
         self.shipped.pop(load, None)
         place.take(load)
 
+    def take_away(self, load: str) -> str:
+        """A person carries a load off; returns where it stood. Raises PutError where nobody can get at it."""
+        place = self.loads().get(load)
+        if place is None:
+            raise PutError(f"load {load} stands nowhere in the plant")
+        device, _, zone = place.partition("/zone ")
+        if zone:
+            self.conveyors[device].take_away(int(zone))
+        elif place in self.vehicles:
+            self.vehicles[place].deck.take_away()
+        elif place in self.places:
+            self.places[place].give(load)
+        else:
+            raise PutError(f"load {load} is at {place}, and nobody reaches into a running belt")
+        return place
+
+    def put_down(self, load: str, place: str, zone: int = 0) -> None:
+        """A person sets a load down at a location, or in a zone of a conveyor. Raises PutError."""
+        if load in self.loads():
+            raise PutError(f"load {load} stands at {self.loads()[load]} already")
+        line = self.conveyors.get(place)
+        if line is not None:
+            if not 1 <= zone <= len(line.zones):
+                raise PutError(f"{place} has no zone {zone} (1 to {len(line.zones)})")
+            if not line.put_down(load, zone):
+                raise PutError(f"{place} zone {zone} has no room for {load}")
+        elif place not in self.places or self.places[place].room() < 1:
+            raise PutError(f"{place} is no location with room for {load}")
+        else:
+            self.places[place].take(load)
+        self.barcodes.setdefault(load, ())
+
     def standing(self) -> list[tuple[str, str]]:
         """Every load with its place, as the equipment holds them: twice where two devices claim the same load."""
         found = [(load, place) for line in self._lines for load, place in line.loads()]
@@ -176,19 +234,55 @@ class Plant:
         """
         fault = self.faults.check(kind, device, where)
         self.faults.switch(fault, on)
-        if kind == "jam":
+        if device in self.vehicles:
+            self.vehicles[device].pace.rouse()
+        else:
+            self._line(device).pace.rouse()
+        if device in self.vehicles:
+            self._vehicle_fault(fault, on)
+        elif kind in ("lane_full", "lane_disabled", "no_read", "double_scan", "divert_missed"):
+            self._sorter_fault(fault, on)
+        elif kind == "jam":
             causes = self.conveyors[device].jam_causes
             (causes.add if on else causes.discard)(fault.number)
-        elif kind == "lane_full":
-            self.sorters[device].lanes[fault.number].forced_full = on
-        elif kind == "lane_disabled":
-            self.sorters[device].lanes[fault.number].enabled = not on
-        elif kind == "no_read":
-            self.sorters[device].no_read_always = on
-        elif kind == "agv_failure":
-            self.vehicles[device].fail(on)
+        elif kind == "sensor_stuck":
+            self.conveyors[device].stick_eye(fault.number, on)
         elif kind == "slow_plc":
             self.controllers()[device].mailbox.delay_ns = fault.number * 1_000_000 if on else 0
+        elif kind == "e_stop":
+            self._line(device).controller.unit.locked = on
+            if on:
+                self._line(device).emergency_stop(self.now_ns)
         elif kind == "plc_restart" and on:
-            next(line for line in self._lines if line.layout.id == device).restart()
+            self._line(device).restart()
         return fault
+
+    def _line(self, device: str) -> Conveyor | Sorter | RobotCell:
+        return next(line for line in self._lines if line.layout.id == device)
+
+    def _sorter_fault(self, fault: Fault, on: bool) -> None:
+        sorter = self.sorters[fault.device]
+        match fault.kind:
+            case "lane_full":
+                sorter.lanes[fault.number].forced_full = on
+            case "lane_disabled":
+                sorter.lanes[fault.number].enabled = not on
+            case "no_read":
+                sorter.no_read_always = on
+            case "double_scan":
+                sorter.double_scan = on
+            case "divert_missed":
+                sorter.divert_missed = on
+
+    def _vehicle_fault(self, fault: Fault, on: bool) -> None:
+        vehicle = self.vehicles[fault.device]
+        match fault.kind:
+            case "agv_failure":
+                vehicle.fail(on)
+            case "e_stop":
+                vehicle.emergency_stop(on)
+            case "localisation_lost":
+                vehicle.lose_position(on)
+            case "low_battery":
+                if on:
+                    vehicle.drain(float(fault.number))

@@ -16,7 +16,10 @@ from gateway.demo.simulators import Simulators
 
 FORM = re.compile(r"(?P<kind>[a-z_]+):(?P<device>[\w.\-]+)(?::(?P<number>\d+))?@(?P<start>\d+)(?:\+(?P<length>\d+))?")
 LENGTH_S = 15
-NUMBER_NAME = {"jam": "zone", "lane_full": "lane", "lane_disabled": "lane", "slow_plc": "delay_ms"}
+NUMBER_NAME = {
+    "jam": "zone", "sensor_stuck": "zone", "lane_full": "lane", "lane_disabled": "lane", "slow_plc": "delay_ms",
+    "low_battery": "percent",
+}  # fmt: skip
 
 Ask = Callable[[str, str, Request], Awaitable[Reply]]
 
@@ -47,6 +50,6 @@ async def keep(fault: Fault, plant: Simulators, ask: Ask) -> None:
     await plant.ask("fault", kind=fault.kind, device=fault.device, on=True, **where)
     await asyncio.sleep(fault.length_s)
     await plant.ask("fault", kind=fault.kind, device=fault.device, on=False, **where)
-    if fault.kind == "jam":
+    if fault.kind in ("jam", "sensor_stuck"):
         request_id = f"reset-{fault.device}-{fault.number}-{fault.start_s}"
         await ask("people", request_id, ResetDevice(fault.device, fault.number))

@@ -174,6 +174,8 @@ class Agv(msgspec.Struct):
     update_id: int = 0
     last_node: NodeId = ""
     last_sequence_id: int = 0
+    ahead: tuple[NodeId, ...] = ()
+    """Nodes that it will drive to whatever is decided now: the released ones of its path, in order."""
     at_rest: bool = True
     """Idle in VDA 5050's sense: nothing left to drive and every action ended."""
     battery_permille: int = 1000
@@ -262,6 +264,7 @@ def observe(agv: Agv, report: AgvReport) -> list[Fact]:
     agv.actions = {a.action_id: a.status for a in report.actions}
     agv.drive_id, agv.update_id = report.drive_id, report.update_id
     agv.last_node, agv.last_sequence_id = report.last_node, report.last_sequence_id
+    agv.ahead = tuple(n.node for n in report.path if n.released)
     agv.at_rest = not report.path and not report.edges_left and all(a.status in _ENDED for a in report.actions)
     agv.operating_mode, agv.localised = report.operating_mode, report.localised
     agv.battery_permille, agv.charging = report.battery_permille, report.charging

@@ -30,7 +30,13 @@ class Transport(Struct, frozen=True):
 
 def drive(turn: Turn) -> None:
     """Begin as many transports as there are vehicles free for them."""
-    free = trips.free_vehicles(turn)
+    turn.memory.vehicles_touched = False
+    free = []
+    for vehicle in turn.floor.agvs:
+        refusal = trips.refusal(turn, vehicle)
+        turn.memory.saw(vehicle, refusal)
+        if refusal is None:
+            free.append(vehicle)
     wanted = _transports(turn)
     if not wanted:
         return
@@ -40,6 +46,8 @@ def drive(turn: Turn) -> None:
         for transport in wanted:
             turn.state.tasks[transport.task].reason = f"waits for a vehicle: {why}"
         return
+    # Where one can't be begun now, that is a matter of the traffic, which changes with every step of a vehicle.
+    turn.memory.vehicles_touched = True
     for vehicle, transport in _match(turn, vehicles, wanted):
         _begin(turn, vehicle, transport)
 
@@ -47,19 +55,21 @@ def drive(turn: Turn) -> None:
 def _transports(turn: Turn) -> list[Transport]:
     """What could be carried now, most urgent first; the others have been told why not."""
     found: list[Transport] = []
+    fetched = {trip.load for trip in turn.state.trips.values()}
     for task in orders.ready_tasks(turn):
         load = turn.state.loads.get(task.load)
-        if load is None or task.person:
+        if load is None or task.person or load.location not in turn.floor.pickable or load.load in fetched:
             continue
+        target = task.target
         transport = _transport(turn, task, load)
+        if task.target != target:
+            turn.touch()
         if transport is not None:
             found.append(transport)
     return found
 
 
 def _transport(turn: Turn, task: Task, load: Load) -> Transport | None:
-    if not turn.floor.can_pick(load.location) or trips.of_load(turn, load.load) is not None:
-        return None
     route = _route(turn, task, load)
     if not route or route[0].kind != "agv":
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from gateway.contract import OrderId
 from gateway.dispatch.state import ORDER_ENDED, TASK_ENDED, State
 
@@ -14,7 +16,7 @@ def order(state: State, name: OrderId) -> list[str]:
     if known.state in ORDER_ENDED:
         return [f"{name} is {known.state}" + (f": {known.reason}" if known.reason else "")]
     if known.state == "created":
-        ahead = state.queue.index((*known.rank(), name))
+        ahead = bisect_left(state.queue, (*known.rank(), name))
         return [f"{name} is not released: {len(state.released)} orders are under way and {ahead} are before it"]
     lines = []
     for task_name in known.tasks:

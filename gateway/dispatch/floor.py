@@ -65,6 +65,8 @@ class Floor:
         self.people = {p.id: p for p in site.people}
         self.runs = [_run(c, i, r) for c in self.conveyors.values() for i, r in enumerate(c.runs, 1)]
         self.run_by_id = {r.run: r for r in self.runs}
+        self.runs_of: dict[DeviceId, list[Run]] = {c: [r for r in self.runs if r.device == c] for c in self.conveyors}
+        self.exits = {r.dest for r in self.runs}
         self.run_by_source = {r.source: r for r in self.runs}
         self.sorter_by_infeed = {s.infeed: s for s in self.sorters.values()}
         self.cell_by_infeed = {c.infeed: c for c in self.cells.values()}
@@ -73,6 +75,7 @@ class Floor:
             self.stations_by_location.setdefault(station.location, []).append(station.id)
         self.lane_location = {(s.id, ln.lane): ln.location for s in self.sorters.values() for ln in s.lanes}
         self.lane_locations = set(self.lane_location.values())
+        self.pickable = {loc for loc in self.locations if self.can_pick(loc)}
         self._hops: dict[tuple[LocationId, LocationId], Hop] = {}
         self._index = {loc: i for i, loc in enumerate(self.locations)}
         self._names = list(self.locations)
@@ -80,6 +83,7 @@ class Floor:
         self._graph.add_nodes_from(self._names)
         self._build()
         self._routes: dict[tuple[LocationId, LocationId], tuple[Hop, ...] | None] = {}
+        self._places: dict[tuple[LocationId, LocationId], tuple[LocationId, ...]] = {}
 
     def can_pick(self, location: LocationId) -> bool:
         """A vehicle can take a load from here: it stands still and nobody else moves it."""
@@ -116,6 +120,19 @@ class Floor:
             self._routes[key] = self._search(source, dest)
         return self._routes[key]
 
+    def places(self, route: tuple[Hop, ...]) -> tuple[LocationId, ...]:
+        """The places of a route (one of `route`'s, not empty) where room must be reserved before it is begun.
+
+        A run's exit is not among them: whoever discharges looks whether it is free, and what is on the run always has
+        its place there. Nor is a lane: its PLC says how full it is, and the reject lane is the way out.
+        """
+        key = (route[0].source, route[-1].dest)
+        if key not in self._places:
+            places = [(hop.dest, self.place_of(hop.dest)) for hop in route]
+            kept = (p for dest, p in places if dest not in self.exits and p not in self.lane_locations)
+            self._places[key] = tuple(dict.fromkeys(kept))
+        return self._places[key]
+
     def _search(self, source: LocationId, dest: LocationId) -> tuple[Hop, ...] | None:
         if source not in self._index or dest not in self._index:
             return None
@@ -138,7 +155,7 @@ class Floor:
                     self._add(Hop("sorter", sorter.id, str(lane.lane), sorter.infeed, lane.location, seconds))
         if not self.agvs:
             return
-        picks = [loc for loc in self.locations if self.can_pick(loc)]
+        picks = [loc for loc in self.locations if loc in self.pickable]
         drops = [loc for loc in self.locations if self.can_drop(loc)]
         for a in picks:
             for b in drops:

@@ -5,23 +5,53 @@ Works on levels alone (what stands in a zone, what is booked where), so it goes 
 
 from __future__ import annotations
 
-from gateway.contract import DeviceId, LocationId
+from gateway.contract import DeviceId, LocationId, Ns
 from gateway.devices.conveyor import Conveyor, Discharge, Induct
 from gateway.dispatch import ledger, loads, orders
 from gateway.dispatch.floor import Run
 from gateway.dispatch.state import Entry, Load
-from gateway.dispatch.turn import Turn
+from gateway.dispatch.turn import NEVER_NS, Turn
 
 UNKNOWN_LOAD_GRACE_NS = 10_000_000_000
 """A load may reach an entry's photo-eye before the report of whoever put it there; after this it is a stranger."""
-
-
+ENTRY_TOLERANCE_NS = 5_000_000_000
+"""By so much the reports of a vehicle and of the conveyor that it puts a load on may disagree in time."""
+MISSING_NS = 20_000_000_000
+"""A load on a conveyor that no zone shows for so long is not there."""
 SCAN_OVERDUE_NS = 20_000_000_000
 """A load handed to a sorter that no scanner has seen for so long has been taken away or is stuck."""
 
 
+def seen(turn: Turn, device: DeviceId) -> object:
+    """All that this phase looks at in the picture of a conveyor or a sorter."""
+    conveyor = turn.state.conveyors.get(device)
+    if conveyor is None:
+        sorter = turn.state.sorters[device]
+        return sorter.refusal(), sorter.lane_refusal(sorter.reject_lane)
+    view: list[object] = [conveyor.refusal()]
+    for run in turn.floor.runs_of[device]:
+        zones = conveyor.zones[run.zone_first - 1 : run.zone_last]
+        first, last = zones[0], zones[-1]
+        occupied = [zone.track_id for zone in zones if zone.occupied]
+        view.append(frozenset(occupied))
+        view += (first.state, first.track_id, last.state, last.track_id)
+        if last.state == "occupied" and not last.track_id:
+            view += [(zone.occupied, zone.track_id) for zone in zones]
+    return view
+
+
+def due_ns(turn: Turn) -> Ns:
+    """When this phase has something to do at the latest, hold-offs apart."""
+    state = turn.state
+    handed_over = (ld.since_ns for infeed in turn.floor.sorter_by_infeed for ld in loads.at(state, infeed))
+    late_ns = (since_ns + SCAN_OVERDUE_NS + 1 for since_ns in handed_over)
+    return min((ns for ns in late_ns if ns > turn.now_ns), default=NEVER_NS)
+
+
 def drive(turn: Turn) -> None:
     """Go over every run once."""
+    for device in (*turn.state.conveyors, *turn.state.sorters):
+        turn.memory.saw(device, seen(turn, device))
     for infeed, sorter in turn.floor.sorter_by_infeed.items():
         _watch_infeed(turn, infeed, sorter.id)
     for run in turn.floor.runs:
@@ -36,6 +66,7 @@ def drive(turn: Turn) -> None:
         _induct(turn, run, conveyor)
         _name_again(turn, run, conveyor)
         _discharge(turn, run, conveyor)
+        _miss(turn, run, conveyor)
 
 
 def _watch_infeed(turn: Turn, infeed: LocationId, sorter: DeviceId) -> None:
@@ -63,7 +94,9 @@ def _induct(turn: Turn, run: Run, conveyor: Conveyor) -> None:
         turn.state.hold_offs.pop(stranger, None)
         turn.clear_alarm(run.device, f"stranger in zone {run.zone_first}")
         return
-    waiting = loads.at(turn.state, run.source)
+    # The zone may be seen before the report of whoever put a load there; one that is booked from before is not it.
+    empty_ns = turn.state.entry_empty_ns.get(run.source, 0)
+    waiting = [ld for ld in loads.at(turn.state, run.source) if not _has_moved_on(ld, empty_ns)]
     if not waiting:
         _stranger(turn, run, stranger)
         return
@@ -71,6 +104,43 @@ def _induct(turn: Turn, run: Run, conveyor: Conveyor) -> None:
     if turn.held_off(key) or ledger.open_for(turn, run.device, Induct, load.load):
         return
     ledger.issue(turn, run.device, Induct(run.zone_first, load.track_id), load.load)
+
+
+def _has_moved_on(load: Load, empty_ns: Ns) -> bool:
+    return 0 < load.put_ns < empty_ns - ENTRY_TOLERANCE_NS
+
+
+def look_at_entries(turn: Turn, device: DeviceId) -> None:
+    """Called with every report, before and after it is taken in: remember which entries are empty now."""
+    conveyor = turn.state.conveyors[device]
+    if conveyor.health.link != "up" or not conveyor.health.reported:
+        return
+    for run in turn.floor.runs_of[device]:
+        if conveyor.zones[run.zone_first - 1].state == "empty":
+            turn.state.entry_empty_ns[run.source] = turn.now_ns
+
+
+def _miss(turn: Turn, run: Run, conveyor: Conveyor) -> None:
+    """Loads that are booked on the run or at its entry, and no zone shows them: after a while they are lost."""
+    zones = conveyor.zones[run.zone_first - 1 : run.zone_last]
+    named = {zone.track_id for zone in zones if zone.occupied}
+    nameless = any(zone.occupied and not zone.track_id for zone in zones)
+    empty_ns = turn.state.entry_empty_ns.get(run.source, 0)
+    booked = [ld for ld in loads.at(turn.state, run.source) if _has_moved_on(ld, empty_ns)]
+    booked += loads.at(turn.state, run.run)
+    for load in booked:
+        key = f"{run.device} misses {load.load}"
+        if load.track_id in named or nameless or ledger.open_for_load(turn, run.device, load.load):
+            turn.state.hold_offs.pop(key, None)
+            continue
+        known = turn.state.hold_offs.get(key)
+        if known is None:
+            # Between two photo-eyes it is not seen, either.
+            turn.hold_off(key, run.device, f"{load.load} is not seen")
+            turn.state.hold_offs[key].until_ns = turn.now_ns + MISSING_NS
+        elif known.until_ns <= turn.now_ns:
+            del turn.state.hold_offs[key]
+            loads.lost(turn, load, run.device, f"{load.load} is booked on {run.device} and no zone shows it")
 
 
 def _stranger(turn: Turn, run: Run, key: str) -> None:
@@ -181,6 +251,24 @@ def settled(turn: Turn, entry: Entry, ok: bool, text: str) -> None:
         # Only from the run: the next device may have reported the load before this echo came.
         loads.book(turn, load, run.dest)
         arrived(turn, load)
+
+
+def put_down(turn: Turn, load: Load, location: LocationId) -> None:
+    """A vehicle or a divert has put the load down. At the entry of a run there is room for one only, so whatever was
+    booked there before has moved on, if it has been named, and is gone otherwise."""
+    run = turn.floor.run_by_source.get(location)
+    for before in loads.at(turn.state, location) if run is not None else ():
+        assert run is not None
+        if before is load:
+            continue
+        if ledger.open_for(turn, run.device, Induct, before.load):
+            turn.note(run.device, "load moved on", f"{before.load} is not at {location} any more: {load.load} is")
+            loads.book(turn, before, run.run)
+        else:
+            loads.lost(turn, before, run.device, f"{before.load} was at {location}, where {load.load} stands now")
+    loads.book(turn, load, location)
+    load.put_ns = turn.now_ns
+    arrived(turn, load)
 
 
 def arrived(turn: Turn, load: Load) -> None:

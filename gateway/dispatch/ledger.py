@@ -29,6 +29,10 @@ def open_for(turn: Turn, device: DeviceId, kind: type, load: LoadId = "") -> boo
     return any(isinstance(e.action, kind) and e.load == load for e in outstanding(turn, device))
 
 
+def open_for_load(turn: Turn, device: DeviceId, load: LoadId) -> bool:
+    return any(e.load == load for e in outstanding(turn, device))
+
+
 def issue(turn: Turn, device: DeviceId, action: Action, load: LoadId = "", timeout_ms: int = 0) -> Entry | None:
     """Put a command into the ledger; it is sent at once when the device's mailbox is free.
 
@@ -36,6 +40,7 @@ def issue(turn: Turn, device: DeviceId, action: Action, load: LoadId = "", timeo
     """
     state = turn.state
     if len(state.ledger) >= ENTRIES_MAX:
+        turn.touch()  # tried again in every turn
         turn.raise_alarm("ledger", "full", f"{ENTRIES_MAX} commands are open: the plant does not answer")
         return None
     seq = state.next_seq.get(device, 1)
@@ -51,8 +56,15 @@ def issue(turn: Turn, device: DeviceId, action: Action, load: LoadId = "", timeo
         deadline_ns=turn.now_ns + timeout_ms * MS,
     )
     state.ledger[entry.command_id] = entry
+    _changed(turn, entry)
     pump(turn, device)
     return entry
+
+
+def _changed(turn: Turn, entry: Entry) -> None:
+    """Which commands are open is different now; drives are looked at by the traffic phase alone, which always runs."""
+    if not isinstance(entry.action, Drive):
+        turn.touch()
 
 
 def pump(turn: Turn, device: DeviceId) -> None:
@@ -92,6 +104,7 @@ def _answered(turn: Turn, device: DeviceId) -> None:
 
 def close(turn: Turn, entry: Entry) -> None:
     turn.state.ledger.pop(entry.command_id, None)
+    _changed(turn, entry)
     _answered(turn, entry.device)
     pump(turn, entry.device)
 
@@ -99,6 +112,7 @@ def close(turn: Turn, entry: Entry) -> None:
 def settle(turn: Turn, entry: Entry, ok: bool, text: str, settled: Settled) -> None:
     """The plant has answered: tell whoever issued the command, then let the next one go."""
     turn.state.ledger.pop(entry.command_id, None)
+    _changed(turn, entry)
     _answered(turn, entry.device)
     settled(turn, entry, ok, text)
     pump(turn, entry.device)

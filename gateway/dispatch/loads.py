@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.contract import LoadId, LocationId
+from gateway.contract import DeviceId, LoadId, LocationId
 from gateway.dispatch.floor import Hop
 from gateway.dispatch.state import Load, State
 from gateway.dispatch.turn import Turn
@@ -33,10 +33,19 @@ def add_barcodes(state: State, load: Load, barcodes: tuple[str, ...]) -> None:
             state.by_barcode.setdefault(code, []).append(load.load)
 
 
+def looked_for(turn: Turn, load: LoadId) -> None:
+    """A person has told where the load is, or that it is gone: nobody need look for it any more."""
+    codes = ("not scanned", f"lost {load}", f"gave up {load}", f"mis-sort {load}")
+    for alarm in list(turn.state.alarms.values()):
+        if alarm.code in codes:
+            turn.clear_alarm(alarm.source, alarm.code)
+
+
 def forget(turn: Turn, load: Load) -> None:
     """The load has left the site."""
     state = turn.state
-    release_room(state, load.load)
+    looked_for(turn, load.load)
+    release_room(turn, load.load)
     book(turn, load, "")
     del state.loads[load.load]
     del state.by_track[load.track_id]
@@ -51,6 +60,7 @@ def book(turn: Turn, load: Load, location: LocationId) -> None:
     """The load is now at `location` (empty: nowhere known); room that it had reserved there is used up."""
     if load.location == location:
         return
+    turn.touch()
     standing = turn.state.standing
     if load.location:
         standing[load.location].pop(load.load, None)
@@ -58,8 +68,30 @@ def book(turn: Turn, load: Load, location: LocationId) -> None:
             del standing[load.location]
     if location:
         standing.setdefault(location, {})[load.load] = 1
-    load.location, load.since_ns = location, turn.now_ns
+    load.location, load.since_ns, load.put_ns = location, turn.now_ns, 0
     turn.state.coming.get(turn.floor.place_of(location), {}).pop(load.load, None)
+
+
+def exchange(turn: Turn, known: Load, other: Load) -> None:
+    """Two loads have been taken for one another: each gets the track and the place of the other."""
+    state = turn.state
+    known.track_id, other.track_id = other.track_id, known.track_id
+    state.by_track[known.track_id], state.by_track[other.track_id] = known.load, other.load
+    place = known.location
+    book(turn, known, other.location)
+    book(turn, other, place)
+
+
+def lost(turn: Turn, load: Load, device: DeviceId, text: str) -> None:
+    """Nobody knows where the load is; a person has to find it, and its order goes on from there."""
+    release_room(turn, load.load)
+    book(turn, load, "")
+    turn.state.tally.loads_lost += 1
+    text = f"{text}. Look for it and announce it where it is, or remove it"
+    turn.raise_alarm(device, f"lost {load.load}", text)
+    task = turn.state.tasks.get(load.task)
+    if task is not None:
+        task.reason = text
 
 
 def at(state: State, location: LocationId) -> list[Load]:
@@ -81,34 +113,18 @@ def by_track(state: State, track_id: int) -> Load | None:
 def taken(turn: Turn, place: LocationId) -> int:
     """Loads in a place and on their way to it. A run's entry and its zones are one place."""
     run = turn.floor.run_by_id.get(place)
-    coming = turn.state.coming.get(place, {})
+    coming = turn.state.coming.get(place, ())
     count = len(coming)
     for location in (place, run.source) if run else (place,):
-        count += sum(1 for load in turn.state.standing.get(location, {}) if load not in coming)
+        standing = turn.state.standing.get(location, {})
+        count += len(standing) - sum(load in standing for load in coming)
     return count
-
-
-def places_of(turn: Turn, route: tuple[Hop, ...]) -> list[LocationId]:
-    """The places of a route where room must be reserved before it is begun.
-
-    A run's exit is not among them: whoever discharges looks whether it is free, and what is on the run always has
-    its place there. Nor is a lane: its PLC says how full it is, and the reject lane is the way out.
-    """
-    exits = {run.dest for run in turn.floor.runs}
-    places: list[LocationId] = []
-    for hop in route:
-        place = turn.floor.place_of(hop.dest)
-        is_lane = place in turn.floor.lane_locations
-        if hop.dest in exits or is_lane or place in places:
-            continue
-        places.append(place)
-    return places
 
 
 def no_room(turn: Turn, load: Load, route: tuple[Hop, ...]) -> str | None:
     """Why the route can't be begun for want of room, None when it can."""
     here = turn.floor.place_of(load.location)
-    for place in places_of(turn, route):
+    for place in turn.floor.places(route):
         if place == here or load.load in turn.state.coming.get(place, {}):
             continue
         count, room = taken(turn, place), turn.floor.room(place)
@@ -118,13 +134,15 @@ def no_room(turn: Turn, load: Load, route: tuple[Hop, ...]) -> str | None:
 
 
 def reserve(turn: Turn, load: Load, route: tuple[Hop, ...]) -> None:
+    turn.touch()
     here = turn.floor.place_of(load.location)
-    for place in places_of(turn, route):
+    for place in turn.floor.places(route):
         if place != here:
             turn.state.coming.setdefault(place, {})[load.load] = 1
 
 
-def release_room(state: State, load: LoadId) -> None:
+def release_room(turn: Turn, load: LoadId) -> None:
     """Give back all room that was reserved for a load that will not come."""
-    for coming in state.coming.values():
+    turn.touch()
+    for coming in turn.state.coming.values():
         coming.pop(load, None)

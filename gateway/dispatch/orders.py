@@ -6,7 +6,7 @@ all its steps are, as failed as soon as one of them is, as cancelled when its ho
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 
 from gateway.contract import CreateOrder, OrderEvent
 from gateway.devices import workstation
@@ -63,6 +63,7 @@ def release(turn: Turn) -> None:
         ORDER.fire(order, "release")
         order.released_ns = turn.now_ns
         state.released.append(name)
+        _released_changed(turn)
         turn.effects.append(OrderEvent(name, "released"))
 
 
@@ -90,13 +91,22 @@ def _prepare(turn: Turn, task: Task) -> None:
         task.reason = f"load {load.load} is busy with {load.task}"
         return
     load.task = task.task
+    turn.touch()
     TASK.fire(task, "prepare")
     task.reason = "ready"
 
 
 def by_rank(turn: Turn) -> list[Order]:
     """The released orders, most urgent first."""
-    return sorted((turn.state.orders[o] for o in turn.state.released), key=Order.rank)
+    known = turn.memory.ranked
+    if known is None:
+        known = turn.memory.ranked = sorted((turn.state.orders[o] for o in turn.state.released), key=Order.rank)
+    return known
+
+
+def _released_changed(turn: Turn) -> None:
+    turn.touch()
+    turn.memory.ranked = None
 
 
 def ready_tasks(turn: Turn) -> list[Task]:
@@ -107,6 +117,7 @@ def ready_tasks(turn: Turn) -> list[Task]:
 
 def begin(turn: Turn, task: Task) -> None:
     """Something moves for this task now."""
+    turn.touch()
     if TASK.fire(task, "start"):
         task.started_ns = task.started_ns or turn.now_ns
     order = turn.state.orders[task.order]
@@ -119,7 +130,7 @@ def set_back(turn: Turn, task: Task, reason: str) -> None:
     TASK.fire(task, "set_back")
     task.device = task.target = task.person = ""
     task.reason = reason
-    loads.release_room(turn.state, task.load)
+    loads.release_room(turn, task.load)
 
 
 def finish(turn: Turn, task: Task) -> None:
@@ -159,6 +170,7 @@ def _cancel_tasks(turn: Turn, order: Order, reason: str) -> None:
 
 
 def _end(turn: Turn, task: Task, reason: str) -> None:
+    turn.touch()
     task.ended_ns, task.reason = turn.now_ns, reason
     if task.person:
         # Whatever ended the task, whoever had it in hand is free for the next one.
@@ -169,7 +181,7 @@ def _end(turn: Turn, task: Task, reason: str) -> None:
         load.task = ""
         # Room stays reserved for a load that is on its way: it will come, whatever became of the order.
         if load.load not in {t.load for t in turn.state.trips.values() if t.takes_load}:
-            loads.release_room(turn.state, load.load)
+            loads.release_room(turn, load.load)
 
 
 def _end_order(turn: Turn, order: Order, trigger: str, reason: str) -> None:
@@ -179,9 +191,10 @@ def _end_order(turn: Turn, order: Order, trigger: str, reason: str) -> None:
         return
     order.ended_ns, order.reason = turn.now_ns, reason
     if was == "created":
-        state.queue.remove((*order.rank(), order.order))
+        del state.queue[bisect_left(state.queue, (*order.rank(), order.order))]
     else:
         state.released.remove(order.order)
+    _released_changed(turn)
     tally = state.tally
     tally.orders_finished += order.state == "finished"
     tally.orders_failed += order.state == "failed"
@@ -207,7 +220,7 @@ def insert_before(turn: Turn, task: Task, new: Task) -> None:
     TASK.fire(task, "set_back")
     TASK.fire(task, "postpone")
     task.device = task.target = task.person = ""
-    loads.release_room(state, task.load)
+    loads.release_room(turn, task.load)
 
 
 def is_ended(task: Task) -> bool:

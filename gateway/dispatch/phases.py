@@ -27,9 +27,14 @@ from gateway.dispatch import assign, flow, ledger, orders, requests, sort, work
 from gateway.dispatch.traffic import drives, trips
 from gateway.dispatch.turn import Turn
 
+_BESIDE_THE_BOOKS = (NodeReached, StateChanged, ZoneTaken, ZoneLeft, Irregular, Faulted, FaultCleared)
+"""Facts that change nothing which the books' phases look at, but for the device's own picture."""
+
 
 def apply_fact(turn: Turn, fact: Fact) -> None:
     """Book what a device concluded."""
+    if not isinstance(fact, _BESIDE_THE_BOOKS):
+        turn.touch()
     match fact:
         case Scanned():
             sort.scanned(turn, fact)
@@ -64,18 +69,38 @@ def apply_fact(turn: Turn, fact: Fact) -> None:
             pass  # the conveyors' flow reads the zones' levels
 
 
-PHASES: tuple[Callable[[Turn], None], ...] = (
+BOOKS: tuple[Callable[[Turn], None], ...] = (
     orders.release,
     orders.prepare,
     flow.drive,
     work.drive,
-    assign.drive,
-    drives.drive,
 )
+"""What goes by orders, loads and PLCs alone, so that it has nothing to do while those stay as they are."""
 
 
 def run(turn: Turn) -> None:
-    """All planning phases once, in order."""
+    """All planning phases once, in order, without those that would do nothing new (see `memory`)."""
     ledger.overdue(turn)
-    for phase in PHASES:
+    memory = turn.memory
+    if memory.touched or turn.now_ns >= memory.due_ns:
+        _plan(turn)
+    elif memory.vehicles_touched:
+        assign.drive(turn)
+    drives.drive(turn)
+
+
+def run_all(turn: Turn) -> None:
+    """All planning phases once, in order. Tests hold `run` against this."""
+    ledger.overdue(turn)
+    _plan(turn)
+    drives.drive(turn)
+
+
+def _plan(turn: Turn) -> None:
+    memory = turn.memory
+    memory.touched = False
+    for phase in BOOKS:
         phase(turn)
+    assign.drive(turn)
+    if not memory.touched:
+        memory.due_ns = min(turn.next_over_ns(), flow.due_ns(turn), work.due_ns(turn))

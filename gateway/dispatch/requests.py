@@ -183,9 +183,7 @@ def _announce(turn: Turn, request: AnnounceLoad) -> str | None:
     loads.book(turn, known, request.location)
     loads.add_barcodes(turn.state, known, request.barcodes)
     known.unsure = ""
-    for code in ("not scanned", f"lost {known.load}", f"gave up {known.load}", f"mis-sort {known.load}"):
-        for source in [a.source for a in list(state.alarms.values()) if a.code == code]:
-            turn.clear_alarm(source, code)
+    loads.looked_for(turn, known.load)
     return None
 
 

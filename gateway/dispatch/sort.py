@@ -10,7 +10,7 @@ from gateway.contract import DeviceId
 from gateway.devices.conveyor import Discharge
 from gateway.devices.facts import Diverted, DivertFailed, LaneEmptied, Scanned, TrackLost
 from gateway.devices.sorter import ALTERNATES_MAX, TRACK, Assign, Sorter, Track
-from gateway.dispatch import ledger, loads, orders
+from gateway.dispatch import flow, ledger, loads, orders
 from gateway.dispatch.floor import Run
 from gateway.dispatch.state import Load, Task
 from gateway.dispatch.turn import Turn
@@ -29,6 +29,7 @@ def scanned(turn: Turn, fact: Scanned) -> None:
     lanes: tuple[int, ...] = ()
     if load is not None:
         track.load = load.load
+        _put_names_right(turn, fact.device, load)
         expected = (turn.floor.sorters[fact.device].infeed, *(run.run for run in _feeding(turn, fact.device)))
         if load.location not in expected:
             turn.note(fact.device, "load found", f"{load.load} was booked at {load.location or 'nowhere'}")
@@ -46,6 +47,17 @@ def scanned(turn: Turn, fact: Scanned) -> None:
     task = turn.state.tasks.get(load.task) if load else None
     if task is not None:
         task.reason = f"on {fact.device}, to the reject lane: {why}" if why else f"on {fact.device}, to lane {lanes[0]}"
+
+
+def _put_names_right(turn: Turn, sorter: DeviceId, scanned_: Load) -> None:
+    """Another load was handed over than the one that comes by: they were taken for one another on the way here, so the
+    other one is where this one was believed to be. Otherwise every load behind it would bear the name of the next."""
+    handed_over = loads.at(turn.state, turn.floor.sorters[sorter].infeed)
+    runs = _feeding(turn, sorter)
+    on_the_way = scanned_.location in {place for run in runs for place in (run.run, run.source)}
+    if on_the_way and len(handed_over) == 1:
+        turn.note(sorter, "names exchanged", f"{scanned_.load} came by, {handed_over[0].load} was expected")
+        loads.exchange(turn, scanned_, handed_over[0])
 
 
 def _feeding(turn: Turn, sorter: DeviceId) -> list[Run]:
@@ -128,7 +140,7 @@ def diverted(turn: Turn, fact: Diverted) -> None:
         text = f"{fact.device} lane {fact.lane}: an unknown load ({why}) lies there: look at it"
         turn.raise_alarm(fact.device, f"unknown load in lane {fact.lane}", text)
         return
-    loads.book(turn, load, location)
+    flow.put_down(turn, load, location)
     task = turn.state.tasks.get(load.task)
     if task is None:
         return

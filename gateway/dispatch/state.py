@@ -54,6 +54,8 @@ class Load(msgspec.Struct):
     location: LocationId
     barcodes: tuple[str, ...] = ()
     since_ns: Ns = 0
+    put_ns: Ns = 0
+    """When a device has put it down where it is booked; 0 where a person has said so or it came otherwise."""
     task: TaskId = ""
     unsure: str = ""
 
@@ -204,6 +206,10 @@ class State(msgspec.Struct):
     """The kernel's whole memory."""
 
     now_ns: Ns = 0
+    seq: int = 0
+    """The number of the last input that was applied."""
+    site: str = ""
+    """The site in force, as JSON; "" before an input has said it: then it is the one that the kernel was given."""
     epoch: int = 0
     conveyors: dict[DeviceId, Conveyor] = {}
     sorters: dict[DeviceId, Sorter] = {}
@@ -216,6 +222,8 @@ class State(msgspec.Struct):
     """Location → the loads booked there, oldest first. Kept by `loads` alone, like the two indices below."""
     by_track: dict[int, LoadId] = {}
     by_barcode: dict[str, list[LoadId]] = {}
+    entry_empty_ns: dict[LocationId, Ns] = {}
+    """Entry of a run → when its zone was last seen empty: what was put down there before that has moved on."""
     coming: dict[LocationId, dict[LoadId, int]] = {}
     """Reserved room: place → the loads on their way to it."""
     orders: dict[OrderId, Order] = {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from gateway.contract import AlarmEvent, Effect, Note, Ns
 from gateway.dispatch.floor import Floor
+from gateway.dispatch.memory import Memory
 from gateway.dispatch.state import Alarm, HoldOff, State
 from gateway.site import Site
 
+NEVER_NS = 2**63
 HOLD_OFF_FIRST_NS = 300_000_000
 HOLD_OFF_MAX_NS = 5_000_000_000
 HOLD_OFF_ALARM_TRIES = 8
@@ -17,15 +19,23 @@ HOLD_OFFS_MAX = 2_000
 class Turn:
     """Handed through all phases; lives for one input."""
 
-    def __init__(self, site: Site, floor: Floor, state: State) -> None:
+    def __init__(self, site: Site, floor: Floor, state: State, memory: Memory) -> None:
         self.site = site
         self.floor = floor
         self.state = state
+        self.memory = memory
         self.effects: list[Effect] = []
 
     @property
     def now_ns(self) -> Ns:
         return self.state.now_ns
+
+    def touch(self) -> None:
+        """Something has changed that the books' phases look at: they run in this turn if they have not begun yet, and
+        in the next one if they have (see `memory`)."""
+        self.memory.touched = True
+        self.memory.trips = None
+        self.memory.order_checked = False
 
     def note(self, source: str, event: str, detail: str = "") -> None:
         self.effects.append(Note(source, event, detail))
@@ -43,6 +53,7 @@ class Turn:
             # The oldest one that has gone may go; an active alarm is never dropped.
             gone = next((k for k, a in self.state.alarms.items() if not a.active), None)
             if gone is None:
+                self.touch()  # said as long as it is so
                 self.note(source, "alarm list is full", f"{code}: {text}")
                 return
             del self.state.alarms[gone]
@@ -51,6 +62,8 @@ class Turn:
         self.effects.append(AlarmEvent(key, source, code, text, active=True))
 
     def clear_alarm(self, source: str, code: str) -> None:
+        if not self.state.alarms:
+            return
         key = f"{source}/{code}"
         known = self.state.alarms.get(key)
         if known is None or not known.active:
@@ -66,8 +79,14 @@ class Turn:
         known = self.state.hold_offs.get(key)
         return known is not None and known.until_ns > self.now_ns
 
+    def next_over_ns(self) -> Ns:
+        """When the next hold-off is over, in the far future where there is none."""
+        now_ns = self.now_ns
+        return min((h.until_ns for h in self.state.hold_offs.values() if h.until_ns > now_ns), default=NEVER_NS)
+
     def hold_off(self, key: str, source: str, reason: str) -> None:
         """`key` was refused for `reason`: wait longer each time, and call a person when it keeps on."""
+        self.touch()
         known = self.state.hold_offs.get(key)
         tries = known.tries + 1 if known else 1
         wait_ns = min(HOLD_OFF_FIRST_NS * 2 ** min(tries - 1, 10), HOLD_OFF_MAX_NS)
@@ -82,5 +101,8 @@ class Turn:
 
     def went_well(self, key: str, source: str) -> None:
         known = self.state.hold_offs.pop(key, None)
-        if known and known.tries >= HOLD_OFF_ALARM_TRIES:
+        if known is None:
+            return
+        self.touch()
+        if known.tries >= HOLD_OFF_ALARM_TRIES:
             self.clear_alarm(source, "keeps-refusing")

@@ -6,21 +6,21 @@ skill and the least work before it.
 
 from __future__ import annotations
 
-from gateway.contract import ConfirmWork, DeviceId, LocationId, PersonId
+from gateway.contract import ConfirmWork, DeviceId, LocationId, Ns, PersonId
 from gateway.devices import workstation
 from gateway.devices.facts import CellFinished
 from gateway.devices.robot_cell import Control, RobotCell
 from gateway.devices.workstation import Workstation
 from gateway.dispatch import ledger, loads, orders
 from gateway.dispatch.state import Entry, Load, Task
-from gateway.dispatch.turn import Turn
+from gateway.dispatch.turn import NEVER_NS, Turn
 
 NO_ORDER_NS = 10_000_000_000
 """So long a load at a cell may have no order before a person is called: its host may just be sending one."""
 
 
 def choose_target(turn: Turn, task: Task, load: Load) -> str | None:
-    """Fix where a work task is done; the reason where no place can do it now."""
+    """Fix where a work task is done; the reason where no place can do it now. Whoever keeps the target touches."""
     if task.target:
         return None
     best: tuple[float, LocationId, DeviceId] | None = None
@@ -68,8 +68,22 @@ def _refusal(turn: Turn, device: DeviceId, task: Task) -> str | None:
     return refusal
 
 
+def seen(cell: RobotCell) -> object:
+    """All that this phase looks at in the picture of a cell."""
+    return cell.refusal(), cell.state, cell.infeed_occupied, cell.outfeed_occupied
+
+
+def due_ns(turn: Turn) -> Ns:
+    """When this phase has something to do at the latest, hold-offs apart."""
+    standing = (ld.since_ns for infeed in turn.floor.cell_by_infeed for ld in loads.at(turn.state, infeed))
+    idle_ns = (since_ns + NO_ORDER_NS + 1 for since_ns in standing)
+    return min((ns for ns in idle_ns if ns > turn.now_ns), default=NEVER_NS)
+
+
 def drive(turn: Turn) -> None:
     """Give every free person and every cell its next piece of work."""
+    for cell in turn.state.cells.values():
+        turn.memory.saw(cell.device, seen(cell))
     tasks = [t for t in orders.ready_tasks(turn) if t.kind == "work"]
     for task in tasks:
         load = turn.state.loads.get(task.load)

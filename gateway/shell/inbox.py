@@ -11,14 +11,24 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from gateway.contract import DeviceId, HostRequest, LinkChanged, Notice, Report, Scalar, SendFailed, ShellAlarm
+from gateway.contract import (
+    DeviceId,
+    HostRequest,
+    LinkChanged,
+    Notice,
+    Report,
+    Scalar,
+    SendFailed,
+    ShellAlarm,
+    SiteChanged,
+)
 from gateway.shell.logs import Log
 
 WAITING_MAX = 50_000
 BAD_VALUES_LOGGED_MAX = 1_000
 """Different bad signals that are logged one by one; beyond that they are only counted."""
 
-Body = Report[Any] | Notice[Any] | LinkChanged | HostRequest | SendFailed | ShellAlarm
+Body = Report[Any] | Notice[Any] | LinkChanged | HostRequest | SendFailed | ShellAlarm | SiteChanged
 
 
 class Inbox:

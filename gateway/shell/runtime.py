@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from gateway import codec
 from gateway.contract import (
     AlarmEvent,
     Command,
@@ -26,22 +25,23 @@ from gateway.contract import (
     OrderEvent,
     Reply,
     Request,
+    ShellAlarm,
+    SiteChanged,
     Started,
     Tick,
 )
 from gateway.kernel import Kernel
 from gateway.shell import clock
+from gateway.shell.clock import SteadyClock
+from gateway.shell.engine import HEALTHY, Engine
 from gateway.shell.inbox import Inbox
-from gateway.shell.journal import Journal, JournalError, JournalFull
+from gateway.shell.journal import Journal, JournalError
 from gateway.shell.logs import Log
 from gateway.shell.outbox import Outbox
 from gateway.shell.supervisor import keep_running
 
 BATCH_MAX = 256
-SNAPSHOT_EVERY = 5_000
-FULL_RETRY_S = 1.0
 EVENTS_KEPT_MAX = 1_000
-HEALTHY, JOURNAL_FULL, HALTED = "healthy", "journal full", "halted"
 
 
 class Runtime:
@@ -54,30 +54,41 @@ class Runtime:
         inbox: Inbox,
         drivers: Mapping[DeviceId, Driver],
         log: Log,
-        now_ns: Callable[[], int] = clock.now_ns,
+        steady: SteadyClock | None = None,
+        site: str = "",
     ) -> None:
+        """`steady` is kernel time, for the drivers' deadlines, too; None begins one at the system clock. `site` as JSON
+        is put in force at the start; "" leaves the kernel's own."""
         self.kernel = kernel
         self.inbox = inbox
-        self.status = HEALTHY
         self.events: deque[tuple[int, Effect]] = deque(maxlen=EVENTS_KEPT_MAX)
         """The newest order and alarm events with their time, for whoever looks."""
         self._journal = journal
         self._log = log
-        self._now_ns = now_ns
-        self._seq = journal.last_seq
-        self._since_snapshot = 0
+        self._clock = steady or SteadyClock(kernel.state.now_ns)
+        self._clock_told = False
+        self._engine = Engine(kernel, journal, self, self._clock.now_ns, asyncio.sleep)
         self._asked: dict[tuple[str, str], list[asyncio.Future[Reply]]] = {}
         self._drivers = list({id(d): d for d in drivers.values()}.values())
+        self._site_said = site
         boxes = {id(d): Outbox(d, inbox, log) for d in self._drivers}
         self._outboxes = {device: boxes[id(d)] for device, d in drivers.items()}
         self._boxes = list(boxes.values())
 
+    @property
+    def status(self) -> str:
+        """HEALTHY, JOURNAL_FULL or HALTED."""
+        return self._engine.status
+
     async def run(self, version: str) -> None:
         """Operate until cancelled; then bring outputs to their known state and close the journal."""
         epoch = max(self.kernel.state.epoch + 1, clock.unix_s())
+        began: list[object] = [Started(epoch, version)]
+        if self._site_said and self._site_said != self.kernel.state.site:
+            began.append(SiteChanged(self._site_said, at_start=True))
         try:
             async with asyncio.TaskGroup() as group:
-                await self._take([Started(epoch, version)])
+                await self._engine.take(began)
                 for driver in self._drivers:
                     group.create_task(keep_running(driver.run, repr(driver), self._log))
                 for box in self._boxes:
@@ -92,6 +103,14 @@ class Runtime:
                     await self._stop_drivers()
         finally:
             await self._close()
+
+    def reload(self, site: str) -> None:
+        """The YAML has been read again and says `site`, as JSON."""
+        self.inbox.post(SiteChanged(site, at_start=False))
+
+    def not_reloaded(self, problem: str) -> None:
+        """The YAML has been read again and can't be put in force; what was goes on."""
+        self.inbox.post(ShellAlarm("site", "not-reloaded", problem, active=True))
 
     async def ask(self, client: str, request_id: str, request: Request) -> Reply:
         """Put a request to the kernel; the answer comes when it is durable. A full journal refuses at once."""
@@ -110,75 +129,50 @@ class Runtime:
 
     async def _operate(self) -> None:
         while True:
-            wait_s = (self.kernel.next_deadline_ns() - self._now_ns()) / 1e9
+            wait_s = (self.kernel.next_deadline_ns() - self._clock.now_ns()) / 1e9
             await self.inbox.wait(max(wait_s, 0.0))
+            self._watch_clock()
             batch: list[object] = list(self.inbox.take(BATCH_MAX))
-            await self._take(batch or [Tick()])
+            await self._engine.take(batch or [Tick()])
 
-    async def _take(self, bodies: list[object]) -> None:
-        now_ns = self._now_ns()
-        inputs: list[Input] = []
-        records: list[tuple[int, int, bytes]] = []
-        for body in bodies:
-            try:
-                record = codec.encode_body(body)
-            except (OverflowError, TypeError, ValueError) as error:
-                self._set_aside(body, error)
-                continue
-            inputs.append(Input(self._seq + len(inputs) + 1, now_ns, body))
-            records.append((inputs[-1].seq, now_ns, record))
-        await self._make_durable(records)
-        self._seq += len(inputs)
-        for entered in inputs:
-            self._apply(entered)
-        self._since_snapshot += len(inputs)
-        if self._since_snapshot >= SNAPSHOT_EVERY and self.status == HEALTHY:
-            self._since_snapshot = 0
-            await self._snapshot()
+    def _watch_clock(self) -> None:
+        problem = self._clock.problem()
+        if bool(problem) != self._clock_told:
+            self._clock_told = bool(problem)
+            self.inbox.post(ShellAlarm("clock", "differs", problem, self._clock_told))
 
-    def _set_aside(self, body: object, error: Exception) -> None:
-        """What can't be written down is not acted on: no journal could explain it later."""
+    # --- what the engine tells ---
+
+    def set_aside(self, body: object, error: Exception) -> None:
+        """See `Outlet.set_aside`."""
         self._log.error("input can't be journaled and is set aside", input=repr(body)[:500], cause=str(error))
         if isinstance(body, HostRequest):
             self._resolve(Reply(body.client, body.request_id, False, f"not accepted, can't be stored: {error}"))
 
-    async def _make_durable(self, records: list[tuple[int, int, bytes]]) -> None:
-        """Into the journal, whatever it takes: until there is room the world waits, and a person is told once."""
-        while True:
-            try:
-                await self._journal.commit(records)
-            except JournalFull as error:
-                if self.status == HEALTHY:
-                    self.status = JOURNAL_FULL
-                    text = f"{error}. Nothing is accepted until then"
-                    self._log.critical("journal is full", text=text)
-                    self.events.append((self._now_ns(), AlarmEvent("journal/full", "journal", "full", text, True)))
-                await asyncio.sleep(FULL_RETRY_S)
-                continue
-            if self.status == JOURNAL_FULL:
-                self.status = HEALTHY
-                self._log.info("journal has room again")
-                self.events.append((self._now_ns(), AlarmEvent("journal/full", "journal", "full", "", False)))
+    def journal_full(self, problem: str) -> None:
+        """See `Outlet.journal_full`."""
+        now_ns = self._clock.now_ns()
+        if not problem:
+            self._log.info("journal has room again")
+            self.events.append((now_ns, AlarmEvent("journal/full", "journal", "full", "", False)))
             return
+        text = f"{problem}. Nothing is accepted until then"
+        self._log.critical("journal is full", text=text)
+        self.events.append((now_ns, AlarmEvent("journal/full", "journal", "full", text, True)))
 
-    def _apply(self, entered: Input) -> None:
-        if self.status == HALTED:
-            return
-        try:
-            effects = self.kernel.apply(entered)
-        except Exception as error:  # noqa: BLE001 - a bug of ours: stop sending, stay visible, call the operator
-            self.status = HALTED
-            self._log.critical("kernel failed: nothing is sent any more", seq=entered.seq, exc_info=error)
-            text = (
-                f"The gateway has stopped sending after input {entered.seq}: {error!r}. Call support, keep the journal"
-            )
-            self.events.append((entered.at_ns, AlarmEvent("kernel/halted", "kernel", "halted", text, True)))
-            self._answer_all("the gateway has halted before this was decided")
-            return
-        for effect in effects:
-            self._release(entered.at_ns, effect)
+    def halted(self, entered: Input, error: Exception) -> None:
+        """See `Outlet.halted`."""
+        self._log.critical("kernel failed: nothing is sent any more", seq=entered.seq, exc_info=error)
+        text = f"The gateway has stopped sending after input {entered.seq}: {error!r}. Call support, keep the journal"
+        self.events.append((entered.at_ns, AlarmEvent("kernel/halted", "kernel", "halted", text, True)))
+        self._answer_all("the gateway has halted before this was decided")
 
-    def _release(self, at_ns: int, effect: Effect) -> None:
+    def no_snapshot(self, error: JournalError) -> None:
+        """See `Outlet.no_snapshot`."""
+        self._log.warning("no room for a snapshot", cause=str(error))
+
+    def release(self, at_ns: int, effect: Effect) -> None:
+        """See `Outlet.release`."""
         match effect:
             case Command() | Consume():
                 box = self._outboxes.get(effect.device)
@@ -216,13 +210,6 @@ class Runtime:
                     future.set_result(Reply(client, request_id, False, reason))
         self._asked.clear()
 
-    async def _snapshot(self) -> None:
-        try:
-            await self._journal.save_snapshot(self._seq, self._now_ns(), self.kernel.snapshot())
-        except JournalFull as error:
-            # A snapshot only shortens the next start; the inputs are all there.
-            self._log.warning("no room for a snapshot", cause=str(error))
-
     async def _stop_drivers(self) -> None:
         """Outputs to their known state: PLCs are told goodbye, vehicles drive to the end of their base."""
         for driver in self._drivers:
@@ -234,33 +221,7 @@ class Runtime:
 
     async def _close(self) -> None:
         self._answer_all("the gateway has stopped before this was decided: ask again with the same request id")
-        if self.status == HEALTHY and self._seq:
-            await self._snapshot()
+        if self.status == HEALTHY and self._engine.last_seq:
+            await self._engine.keep_snapshot()
         await self._journal.close()
-        self._log.info("stopped", last_input=self._seq)
-
-
-class ReplayFailed(JournalError):
-    """An input of the journal can't be applied by this version. Nothing has been changed by trying."""
-
-    def __init__(self, seq: int, cause: Exception) -> None:
-        super().__init__(
-            f"input {seq} of the journal can't be replayed by this version ({cause!r}). Keep the data folder and call "
-            "support; start the version that wrote it, or a new data folder after a walk through the plant"
-        )
-        self.seq = seq
-
-
-def replay(kernel: Kernel, journal: Journal, after_seq: int) -> int:
-    """Bring the kernel up to the journal's end, effects discarded; returns the number of inputs.
-
-    Raises ReplayFailed, and JournalDamaged from the journal.
-    """
-    count = 0
-    for seq, at_ns, body in journal.read(after_seq):
-        try:
-            kernel.apply(codec.stamp(seq, at_ns, body))
-        except Exception as error:  # fate: the start is refused with the input's number, the journal stays as it is
-            raise ReplayFailed(seq, error) from error
-        count += 1
-    return count
+        self._log.info("stopped", last_input=self._engine.last_seq)

@@ -25,6 +25,17 @@ from gateway.site.model import (
 )
 from gateway.site.profile import Profile, SignalSpec
 
+
+def encode_site(site: Site) -> str:
+    """The whole site as JSON, defaults written out: what was in force stays so under a later version's defaults."""
+    return site.model_dump_json(by_alias=True)
+
+
+def decode_site(text: str) -> Site:
+    """Raises ValueError for what is no site of this version."""
+    return Site.model_validate_json(text)
+
+
 __all__ = [
     "AgvSpec",
     "ChannelSpec",
@@ -49,4 +60,6 @@ __all__ = [
     "SorterSpec",
     "VdaConnection",
     "WorkstationSpec",
+    "decode_site",
+    "encode_site",
 ]

@@ -7,22 +7,23 @@ millimetres; the wire's metres are the server's affair.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
 
 from plc_simulators.layout import VehicleLayout
+from plc_simulators.models import acceptance
 from plc_simulators.models.controller import SCAN_NS, SCAN_S
 from plc_simulators.models.deck import HANDLING_NS, Deck, World
+from plc_simulators.models.pace import QUIET_SCANS_MAX, Pace
 from plc_simulators.models.vda_order import Action, Edge, Node, Order
+from plc_simulators.models.vda_state import ActionState, Error
 
-DEVIATION_MM = 300.0
-"""An order's first node may be this far from where the vehicle stands."""
 BATTERY_PER_MM = 1e-6
 """Percent: 1 % per kilometre."""
 CHARGE_PER_S = 1 / 60
 ERRORS_MAX = 16
 INSTANT_STATES_MAX = 32
+DONE_IDS_MAX = 10_000
 WARNING, FATAL = "WARNING", "FATAL"
-NODE_ACTIONS = ("pick", "drop")
 INSTANT_ACTIONS = (
     "cancelOrder",
     "startPause",
@@ -33,23 +34,6 @@ INSTANT_ACTIONS = (
     "factsheetRequest",
 )
 ENDED = ("FINISHED", "FAILED")
-
-
-@dataclass(slots=True)
-class ActionState:
-    id: str
-    type: str
-    status: str = "WAITING"
-    result: str = ""
-    instant: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Error:
-    type: str
-    level: str
-    description: str
-    references: tuple[tuple[str, str], ...] = ()
 
 
 class Agv:
@@ -76,30 +60,40 @@ class Agv:
         self.paused = False
         self.charging = False
         self.failed = False
+        self.stopped = False
+        """An emergency stop is pressed at the vehicle."""
+        self.localised = True
         self.battery_percent = 95.0
         self.velocity_mm_s = (0.0, 0.0)
         self.since_node_mm = 0.0
         self.orders_accepted = 0
         self.orders_refused = 0
         self.actions_done = 0
-        self._here = Node("", 0, True)
+        self.repeated = 0
+        """Picks and drops done beyond the first one under the same action id: 0 unless an order runs twice."""
+        self._done_ids: OrderedDict[str, None] = OrderedDict()
+        self.here = Node("", 0, True)
         """The node that was reached last, as the order had it: what an update must begin with."""
         self._todo: list[Action] = []
         """Actions of the node where the vehicle stands that have not ended."""
         self._worked_ns = 0
-        self._cancel: ActionState | None = None
-        self._cancelled = False
+        self.cancel: ActionState | None = None
+        """The cancelOrder that is being carried out."""
+        self.cancelled = False
+        """The order was cancelled: it can't be continued."""
+        self.pace = Pace(self)
 
     # --- what comes over the wire ---
 
     def order(self, order: Order) -> None:
         """Accept or refuse an order or an update, by the standard's rules; a duplicate changes nothing."""
+        self.pace.rouse()
         if order.id == self.order_id:
             if order.update_id == self.update_id:
                 return
-            refusal = self._refuse_update(order)
+            refusal = acceptance.refuse_update(self, order)
         else:
-            refusal = self._refuse_new(order)
+            refusal = acceptance.refuse_new(self, order)
         if refusal is not None:
             references = (("orderId", order.id), ("orderUpdateId", str(order.update_id)))
             self.orders_refused += 1
@@ -121,6 +115,7 @@ class Agv:
 
     def instant(self, action: Action) -> None:
         """Do an instant action; one whose id is known already is ignored."""
+        self.pace.rouse()
         if any(state.id == action.id for state in self.actions):
             return
         state = ActionState(action.id, action.type, instant=True)
@@ -148,7 +143,7 @@ class Agv:
         return (
             not self.nodes
             and not self.edges
-            and self._cancel is None
+            and self.cancel is None
             and all(state.status in ENDED for state in self.actions if not state.instant)
         )
 
@@ -158,69 +153,12 @@ class Agv:
         released = sum(node.released for node in self.nodes)
         return released < len(self.nodes) and released <= 1
 
-    def _refuse_new(self, order: Order) -> tuple[str, str] | None:
-        if not self.idle:
-            return "orderError", f"order {self.order_id} is not finished: cancel it or wait"
-        if order.update_id != 0:
-            return (
-                "orderUpdateError",
-                f"no order {order.id} is known: a new order begins with orderUpdateId 0",
-            )
-        first = order.nodes[0]
-        if first.id != self.last_node and not self._near(first):
-            return "noRouteError", f"node {first.id} can't be reached: the vehicle stands at {self.last_node}"
-        return self._refuse_content(order)
-
-    def _refuse_update(self, order: Order) -> tuple[str, str] | None:
-        if order.update_id < self.update_id:
-            return (
-                "orderUpdateError",
-                f"update {order.update_id} is older than {self.update_id}, which is in force",
-            )
-        if self._cancelled or self._cancel is not None:
-            return "orderUpdateError", f"order {order.id} has been cancelled: send a new order"
-        base = [node for node in self.nodes if node.released]
-        last, first = (base[-1] if base else self._here), order.nodes[0]
-        if (first.id, first.seq) != (last.id, last.seq):
-            found = f"{first.id} (sequenceId {first.seq})"
-            return "orderUpdateError", f"update begins at {found}, the base ends at {last.id} ({last.seq})"
-        if first.actions != last.actions:
-            return (
-                "orderUpdateError",
-                f"node {first.id} of the update has other actions than the base's last node",
-            )
-        return self._refuse_content(order)
-
-    def _refuse_content(self, order: Order) -> tuple[str, str] | None:
-        for node in order.nodes:
-            if node.position_mm is None and node.id not in self.world.nodes:
-                return "orderError", f"node {node.id} has no position and is not on this vehicle's map"
-            for action in node.actions:
-                if action.type not in NODE_ACTIONS:
-                    return (
-                        "orderError",
-                        f"action {action.type} is not supported at nodes, only pick and drop are",
-                    )
-        if any(edge.actions for edge in order.edges):
-            return "orderError", "actions on edges are not supported: put them on nodes"
-        return None
-
-    def _near(self, node: Node) -> bool:
-        x_mm, y_mm = self._position(node)
-        return (x_mm - self.x_mm) ** 2 + (y_mm - self.y_mm) ** 2 <= DEVIATION_MM**2
-
-    def _position(self, node: Node) -> tuple[float, float]:
-        if node.position_mm is not None:
-            return node.position_mm
-        x_mm, y_mm = self.world.nodes[node.id]
-        return float(x_mm), float(y_mm)
-
     def _begin(self, order: Order) -> None:
         self.order_id, self.update_id = order.id, order.update_id
         self.nodes, self.edges = list(order.nodes), list(order.edges)
         self.actions = [ActionState(action.id, action.type) for node in order.nodes for action in node.actions]
         self.charging = False
-        self._cancelled = False
+        self.cancelled = False
         self._reach()
 
     def _extend(self, order: Order) -> None:
@@ -254,11 +192,11 @@ class Agv:
             state.status, state.result = "FAILED", "there is no order to cancel"
             self._error(Error("noOrderToCancel", WARNING, state.result, (("actionId", state.id),)))
             return
-        if self._cancel is not None:
+        if self.cancel is not None:
             state.status, state.result = "FAILED", "another cancelOrder is under way"
             return
         state.status = "RUNNING"
-        self._cancel = state
+        self.cancel = state
         # A vehicle between two nodes drives on to the next one: it can't stand on an edge for a new order.
         keep = 1 if self._between_nodes() else 0
         self.nodes, self.edges = self.nodes[:keep], self.edges[:keep]
@@ -275,16 +213,17 @@ class Agv:
         return self.since_node_mm > 0 and bool(self.nodes)
 
     def _end_cancel(self) -> None:
-        assert self._cancel is not None, "no cancelOrder is under way"
-        self._cancel.status = "FINISHED"
-        self._cancel = None
-        self._cancelled = True
+        assert self.cancel is not None, "no cancelOrder is under way"
+        self.cancel.status = "FINISHED"
+        self.cancel = None
+        self.cancelled = True
         self.version += 1
 
     # --- motion and work ---
 
     def fail(self, on: bool) -> None:
         """A drive fault: the vehicle stops where it is, and goes on when the fault is gone."""
+        self.pace.rouse()
         self.failed = on
         self.errors = [error for error in self.errors if error.level != FATAL]
         if on:
@@ -293,25 +232,93 @@ class Agv:
             self._error(Error("driveFault", FATAL, text, (("orderId", self.order_id),)))
         self.version += 1
 
+    def emergency_stop(self, on: bool) -> None:
+        """Pressed at the vehicle, or released again."""
+        self.pace.rouse()
+        self.stopped = on
+        self._stop()
+        self.version += 1
+
+    def lose_position(self, on: bool) -> None:
+        """The vehicle does not know where it is, and stands until it does again."""
+        self.pace.rouse()
+        self.localised = not on
+        self._stop()
+        self.version += 1
+
+    def drain(self, percent: float) -> None:
+        """The battery is as good as empty: `percent` is left at the most."""
+        self.pace.rouse()
+        self.battery_percent = min(self.battery_percent, percent)
+        self.version += 1
+
+    def quiet_scans(self) -> int:
+        """See `Steady.quiet_scans`: while it drives along an edge, handles a load, or stands."""
+        if self.failed or self.stopped or not self.localised:
+            return QUIET_SCANS_MAX
+        if self.driving:
+            may_drive = not self._todo and self._may_drive()
+            return max(0, int(self._left_mm() / self._step_mm() - 1e-6)) if may_drive else 0
+        if self._todo:
+            if self.paused:
+                return QUIET_SCANS_MAX
+            return max(0, (HANDLING_NS - self._worked_ns) // SCAN_NS - 1) if self._worked_ns else 0
+        return 0 if self.cancel is not None or self._may_drive() else QUIET_SCANS_MAX
+
+    def skip(self, scans: int) -> None:
+        """See `Steady.skip`."""
+        if self.charging:
+            self.battery_percent = min(100.0, self.battery_percent + CHARGE_PER_S * SCAN_S * scans)
+        if self.failed or self.stopped or not self.localised:
+            return
+        if self._todo:
+            self._worked_ns += 0 if self.paused else scans * SCAN_NS
+        elif self.driving and self._may_drive():
+            left_mm = self._left_mm()
+            way_mm = self._step_mm() * scans
+            target_x, target_y = acceptance.position(self, self.nodes[0])
+            self.x_mm += (target_x - self.x_mm) * way_mm / left_mm
+            self.y_mm += (target_y - self.y_mm) * way_mm / left_mm
+            self.since_node_mm += way_mm
+            self.battery_percent = max(0.0, self.battery_percent - way_mm * BATTERY_PER_MM)
+
+    def _may_drive(self) -> bool:
+        return not self.paused and bool(self.nodes) and self.nodes[0].released and self.edges[0].released
+
+    def _step_mm(self) -> float:
+        """What it drives in one scan."""
+        speed_mm_s = min(self.edges[0].speed_mm_s or self.layout.speed_max_mm_s, self.layout.speed_max_mm_s)
+        return speed_mm_s * SCAN_S
+
+    def _left_mm(self) -> float:
+        """How far it is to the next node."""
+        target_x, target_y = acceptance.position(self, self.nodes[0])
+        return float(((target_x - self.x_mm) ** 2 + (target_y - self.y_mm) ** 2) ** 0.5)
+
     def step(self) -> None:
         """One step of the vehicle's own controller."""
+        self.pace.catch_up()
+        self._step()
+        self.pace.step_done()
+
+    def _step(self) -> None:
         if self.charging:
             self.battery_percent = min(100.0, self.battery_percent + CHARGE_PER_S * SCAN_S)
-        if self.failed:
+        if self.failed or self.stopped or not self.localised:
             return
         if self._todo:
             self._stop()
             if not self.paused:
                 self._work(self._todo[0])
             return
-        if self._cancel is not None and not self._between_nodes():
+        if self.cancel is not None and not self._between_nodes():
             self._stop()
             self._end_cancel()
             return
-        if self.paused or not self.nodes or not (self.nodes[0].released and self.edges[0].released):
+        if not self._may_drive():
             self._stop()
             return
-        self._drive(self.nodes[0], self.edges[0])
+        self._drive(self.nodes[0])
 
     def _stop(self) -> None:
         if self.driving:
@@ -319,23 +326,20 @@ class Agv:
             self.velocity_mm_s = (0.0, 0.0)
             self.version += 1
 
-    def _drive(self, node: Node, edge: Edge) -> None:
-        target_x, target_y = self._position(node)
+    def _drive(self, node: Node) -> None:
+        target_x, target_y = acceptance.position(self, node)
         dx_mm, dy_mm = target_x - self.x_mm, target_y - self.y_mm
-        distance_mm: float = (dx_mm * dx_mm + dy_mm * dy_mm) ** 0.5
-        speed_mm_s = min(edge.speed_mm_s or self.layout.speed_max_mm_s, self.layout.speed_max_mm_s)
-        step_mm = speed_mm_s * SCAN_S
-        if distance_mm <= step_mm:
+        left_mm, step_mm = self._left_mm(), self._step_mm()
+        if left_mm <= step_mm:
             self.x_mm, self.y_mm = target_x, target_y
-            self.battery_percent = max(0.0, self.battery_percent - distance_mm * BATTERY_PER_MM)
+            self.battery_percent = max(0.0, self.battery_percent - left_mm * BATTERY_PER_MM)
             del self.edges[0]
             self._reach()
             return
-        share = step_mm / distance_mm
-        self.x_mm += dx_mm * share
-        self.y_mm += dy_mm * share
+        self.x_mm += dx_mm * step_mm / left_mm
+        self.y_mm += dy_mm * step_mm / left_mm
         self.since_node_mm += step_mm
-        self.velocity_mm_s = (dx_mm / distance_mm * speed_mm_s, dy_mm / distance_mm * speed_mm_s)
+        self.velocity_mm_s = (dx_mm / left_mm * step_mm / SCAN_S, dy_mm / left_mm * step_mm / SCAN_S)
         self.battery_percent = max(0.0, self.battery_percent - step_mm * BATTERY_PER_MM)
         if not self.driving:
             self.driving = True
@@ -344,7 +348,7 @@ class Agv:
     def _reach(self) -> None:
         """The first of the remaining nodes has been reached."""
         node = self.nodes.pop(0)
-        self._here = node
+        self.here = node
         self.last_node, self.last_seq = node.id, node.seq
         self.since_node_mm = 0.0
         self._todo = list(node.actions)
@@ -368,10 +372,18 @@ class Agv:
         if problem is None:
             return
         state.status, state.result = ("FAILED", problem) if problem else ("FINISHED", "")
-        self.actions_done += not problem
+        if not problem:
+            self._count(action.id)
         del self._todo[0]
         self._worked_ns = 0
         self.version += 1
+
+    def _count(self, action_id: str) -> None:
+        self.actions_done += 1
+        self.repeated += action_id in self._done_ids
+        self._done_ids[action_id] = None
+        while len(self._done_ids) > DONE_IDS_MAX:
+            self._done_ids.popitem(last=False)
 
     def _error(self, error: Error) -> None:
         if error not in self.errors:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from plc_simulators.layout import ConveyorLayout, Run
 from plc_simulators.models.controller import SCAN_S, Controller
 from plc_simulators.models.mailbox import FAILED, INVALID, NOT_NOW, NOT_THERE, OK, Offer
-from plc_simulators.models.packml import EXECUTE
+from plc_simulators.models.pace import QUIET_SCANS_MAX, Pace
+from plc_simulators.models.packml import ABORT, EXECUTE
 from plc_simulators.models.place import Place
 
 INDUCT = 1
@@ -25,6 +26,8 @@ HELD = 4
 JAM_ARRIVAL = 8
 JAM_SENSOR = 16
 
+JAM_TIMER_NS = 5_000_000_000
+"""So long a photo-eye may be covered in a zone that holds no load until the PLC calls it a jam."""
 HANDOVER_MM = 300
 """How far beyond the last photo-eye a load has to run until what follows has it."""
 HANDOVER_WAIT_NS = 10_000_000_000
@@ -43,9 +46,18 @@ class Zone:
     running: bool = False
     held: bool = False
     jam: int = 0
+    stuck: bool = False
+    """The photo-eye shows a load whether there is one or not."""
+    covered_since_ns: int | None = None
+    """Since when a photo-eye that is stuck shows a load that is not there."""
 
     def status(self) -> int:
-        return (OCCUPIED if self.load else 0) | (RUNNING if self.running else 0) | (HELD if self.held else 0) | self.jam
+        return (
+            (OCCUPIED if self.load or self.stuck else 0)
+            | (RUNNING if self.running else 0)
+            | (HELD if self.held else 0)
+            | self.jam
+        )
 
     def enter(self, load: str, track_id: int, position_mm: float) -> None:
         self.load, self.track_id, self.position_mm = load, track_id, position_mm
@@ -63,21 +75,24 @@ class Entry:
 
     capacity = 1
 
-    def __init__(self, zone: Zone, length_mm: int) -> None:
+    def __init__(self, zone: Zone, length_mm: int, pace: Pace) -> None:
         self._zone = zone
         self._length_mm = length_mm
+        self._pace = pace
 
     def room(self) -> int:
-        return 0 if self._zone.load or self._zone.jam else 1
+        return 0 if self._zone.load or self._zone.jam or self._zone.stuck else 1
 
     def take(self, load: str) -> None:
         assert not self._zone.load, f"load {load} put onto {self._zone.load}"
+        self._pace.rouse()
         self._zone.enter(load, 0, float(self._length_mm))
 
     def give(self, load: str) -> str | None:
         """Lift a load off again: only one that the PLC has not been told about yet."""
         if not self._zone.load or self._zone.track_id or load not in ("", self._zone.load):
             return None
+        self._pace.rouse()
         return self._zone.leave()
 
     def loads(self) -> tuple[str, ...]:
@@ -90,9 +105,12 @@ class Conveyor:
     def __init__(self, layout: ConveyorLayout, boot_id: int) -> None:
         self.layout = layout
         self.controller = Controller(boot_id)
+        self.pace = Pace(self)
         self.zones = [Zone() for _ in range(layout.zones)]
         self.jam_causes: set[int] = set()
         """Zones in which something really sticks (a fault put there from outside)."""
+        self.stuck_eyes: set[int] = set()
+        """Zones whose photo-eye is stuck."""
         self._followers: dict[int, Place] = {}
         self._entries = {run.zone_first for run in layout.runs}
         self._out_mm = 0.0
@@ -100,7 +118,7 @@ class Conveyor:
 
     def entry(self, run: Run) -> Entry:
         """The place at the start of a run."""
-        return Entry(self.zones[run.zone_first - 1], self.layout.zone_length_mm)
+        return Entry(self.zones[run.zone_first - 1], self.layout.zone_length_mm, self.pace)
 
     def follow(self, run: Run, place: Place) -> None:
         """Say what the exit zone of a run hands its loads over to."""
@@ -112,16 +130,73 @@ class Conveyor:
             if zone.load:
                 yield zone.load, f"{self.layout.id}/zone {number}"
 
+    def stick_eye(self, number: int, on: bool) -> None:
+        """Let the photo-eye of a zone be stuck or free again."""
+        self.pace.rouse()
+        zone = self.zones[number - 1]
+        (self.stuck_eyes.add if on else self.stuck_eyes.discard)(number)
+        zone.stuck, zone.covered_since_ns = on, None
+
+    def emergency_stop(self, now_ns: int) -> None:
+        """Drives off: what was being discharged has failed and stands where it stands."""
+        self.pace.rouse()
+        self.controller.unit.command(ABORT, now_ns)
+        if self.controller.mailbox.busy is not None:
+            self.controller.mailbox.finish(FAILED)
+        self._out_mm, self._waiting_since_ns = 0.0, None
+        for zone in self.zones:
+            zone.running = False
+
+    def take_away(self, number: int) -> str:
+        """A person lifts the load off a zone; "" where there is none."""
+        self.pace.rouse()
+        zone = self.zones[number - 1]
+        return zone.leave() if zone.load else ""
+
+    def put_down(self, load: str, number: int) -> bool:
+        """A person sets a load down in a zone, at its photo-eye; False where there is no room."""
+        self.pace.rouse()
+        zone = self.zones[number - 1]
+        if zone.load or zone.jam or zone.stuck:
+            return False
+        zone.enter(load, 0, float(self.layout.zone_length_mm))
+        return True
+
     def restart(self) -> None:
         """The PLC restarts: the loads still lie where they lie, but it knows neither tracks nor counts."""
+        self.pace.rouse()
         self.controller.restart()
         self._out_mm, self._waiting_since_ns = 0.0, None
         for zone in self.zones:
             zone.track_id = zone.arrivals = zone.departures = zone.jam = 0
             zone.running = zone.held = False
 
+    def quiet_scans(self) -> int:
+        """See `Steady.quiet_scans`: until the next load reaches its photo-eye or leaves the line."""
+        if self.controller.unit.state != EXECUTE or self.jam_causes or self.stuck_eyes:
+            return 0
+        length_mm, step_mm = self.layout.zone_length_mm, self.layout.speed_mm_s * SCAN_S
+        left_mm = step_mm * QUIET_SCANS_MAX
+        for zone in self.zones:
+            if zone.load and not zone.jam and zone.position_mm < length_mm:
+                left_mm = min(left_mm, length_mm - zone.position_mm)
+        if self.controller.mailbox.busy is not None:
+            left_mm = min(left_mm, HANDOVER_MM - self._out_mm)
+        return max(0, int(left_mm / step_mm - 1e-6))
+
+    def skip(self, scans: int) -> None:
+        """See `Steady.skip`."""
+        length_mm, way_mm = self.layout.zone_length_mm, scans * self.layout.speed_mm_s * SCAN_S
+        for zone in self.zones:
+            if zone.load and not zone.jam and zone.position_mm < length_mm:
+                zone.position_mm += way_mm
+        busy = self.controller.mailbox.busy
+        if busy is not None and self.zones[int(busy.values["zone"]) - 1].position_mm >= length_mm:
+            self._out_mm += way_mm
+
     def step(self, now_ns: int) -> None:
         """One PLC scan."""
+        self.pace.catch_up()
         unit = self.controller.unit
         if unit.state != EXECUTE:
             unit.step(now_ns)
@@ -129,6 +204,8 @@ class Conveyor:
         else:
             for run in self.layout.runs:
                 self._move(run)
+            for number in self.stuck_eyes:
+                self._covered(self.zones[number - 1], now_ns)
         offer = self.controller.mailbox.take(now_ns)
         if offer is not None:
             result = self._begin(offer)
@@ -137,6 +214,9 @@ class Conveyor:
         busy = self.controller.mailbox.busy
         if busy is not None and unit.state == EXECUTE:
             self._discharge(int(busy.values["zone"]), now_ns)
+        self.pace.step_done()
+        if offer is not None:
+            self.pace.rouse()
 
     # --- the line ---
 
@@ -168,12 +248,21 @@ class Conveyor:
             zone.running = discharging
             return
         following = self.zones[number]
-        if following.load or following.jam:
+        if following.load or following.jam or following.stuck:
             zone.running = False
             return
         track_id, over_mm = zone.track_id, zone.position_mm - length_mm
         following.enter(zone.leave(), track_id, max(0.0, over_mm))
         following.running = True
+
+    def _covered(self, zone: Zone, now_ns: int) -> None:
+        """A zone whose photo-eye shows a load that does not come on is jammed after a while."""
+        if zone.load:
+            zone.covered_since_ns = None
+        elif zone.covered_since_ns is None:
+            zone.covered_since_ns = now_ns
+        elif now_ns - zone.covered_since_ns >= JAM_TIMER_NS and not zone.jam:
+            zone.jam = JAM_SENSOR
 
     def _discharging(self, number: int) -> bool:
         busy = self.controller.mailbox.busy
@@ -206,7 +295,7 @@ class Conveyor:
         return OK
 
     def _reset(self, number: int) -> int:
-        if number in self.jam_causes:
+        if number in self.jam_causes or number in self.stuck_eyes:
             return NOT_NOW
         self.zones[number - 1].jam = 0
         return OK
@@ -225,6 +314,10 @@ class Conveyor:
     def _discharge(self, number: int, now_ns: int) -> None:
         """Run the load out of the exit zone and hand it over; the command is done when it has left."""
         zone, follower = self.zones[number - 1], self._followers[number]
+        if not zone.load:
+            # Somebody has lifted it off.
+            self.controller.mailbox.finish(FAILED)
+            return
         if zone.jam or zone.position_mm < self.layout.zone_length_mm:
             if zone.jam:
                 self.controller.mailbox.finish(FAILED)

@@ -30,6 +30,11 @@ class Deck:
         self.load = ""
         self._world = world
 
+    def take_away(self) -> str:
+        """A person lifts the load off the deck; "" where there is none."""
+        load, self.load = self.load, ""
+        return load
+
     def pick(self, action: Action, node: str) -> str:
         """Take the load that the action names (any, if it names none) from its station at `node`."""
         name = str(action.parameters.get("stationName") or "")

@@ -88,6 +88,15 @@ class Mailbox:
         self.done_seq, self.result = self.busy.seq, result
         self.busy = None
 
+    @property
+    def is_offered(self) -> bool:
+        """A command waits to be looked at."""
+        return self._waiting is not None
+
+    def outcome(self, seq: int) -> int:
+        """The result of a command that was accepted, 0 while it has none or where it is not remembered."""
+        return self._results.get(seq, 0)
+
     def restart(self) -> None:
         """The PLC restarts: its retentive memory keeps numbers and epoch; what was under way has failed."""
         self._waiting = None

@@ -58,12 +58,14 @@ class Unit:
 
     def __init__(self) -> None:
         self.state = STOPPED
+        self.locked = False
+        """An emergency stop is pressed: nothing leads out of Aborted."""
         self._since_ns = 0
 
     def command(self, command: int, now_ns: int) -> bool:
         """Do a command if it is allowed in this state; say whether it was."""
         target = after(self.state, command)
-        if target is None:
+        if target is None or (self.locked and self.state == ABORTED):
             return False
         self.state, self._since_ns = target, now_ns
         return True
@@ -78,12 +80,14 @@ class Unit:
 
     def keep_executing(self, now_ns: int) -> None:
         """What a line without commands of its own does: from Stopped through Idle into Execute by itself."""
-        if self.state == STOPPED:
+        if self.state == ABORTED:
+            self.command(CLEAR, now_ns)
+        elif self.state == STOPPED:
             self.command(RESET, now_ns)
         elif self.state == IDLE:
             self.command(START, now_ns)
 
     def restart(self) -> None:
-        """Power-on: Stopped."""
-        self.state = STOPPED
+        """Power-on: Stopped, or Aborted while an emergency stop is pressed."""
+        self.state = ABORTED if self.locked else STOPPED
         self._since_ns = 0

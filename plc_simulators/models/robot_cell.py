@@ -8,6 +8,7 @@ from plc_simulators.layout import CellLayout
 from plc_simulators.models import packml
 from plc_simulators.models.controller import SCAN_NS, Controller
 from plc_simulators.models.mailbox import INVALID, NOT_NOW, NOT_THERE, OK, Offer
+from plc_simulators.models.pace import QUIET_SCANS_MAX, Pace
 from plc_simulators.models.place import Shelf
 
 CYCLE_NS = 6_000_000_000
@@ -20,6 +21,7 @@ class RobotCell:
     def __init__(self, layout: CellLayout, boot_id: int, chance: Callable[[], float]) -> None:
         self.layout = layout
         self.controller = Controller(boot_id)
+        self.pace = Pace(self)
         self.infeed = Shelf(1)
         self.outfeed = Shelf(1)
         self.track_id = 0
@@ -46,16 +48,37 @@ class RobotCell:
             for load in place.loads():
                 yield load, location
 
+    def emergency_stop(self, now_ns: int) -> None:
+        """The robot stands; work in hand has come to nothing, the load is where it is."""
+        self.pace.rouse()
+        self.controller.unit.command(packml.ABORT, now_ns)
+        self._worked_ns = 0
+
     def restart(self) -> None:
         """The PLC restarts: work in hand begins anew from Idle, and the counters from 0."""
+        self.pace.rouse()
         self.controller.restart()
         self.track_id = self.processed = self.defective = 0
         self.recipe = ""
         self._worked_ns = 0
         self._powering_up = True
 
+    def quiet_scans(self) -> int:
+        """See `Steady.quiet_scans`: while it works on a load that is there, or waits for a command."""
+        state = self.controller.unit.state
+        if state == packml.EXECUTE and self.infeed.loads():
+            return max(0, (CYCLE_NS - self._worked_ns) // SCAN_NS - 1)
+        resting = state in (packml.IDLE, packml.HELD, packml.COMPLETE, packml.ABORTED, packml.STOPPED)
+        return QUIET_SCANS_MAX if resting and not self._powering_up else 0
+
+    def skip(self, scans: int) -> None:
+        """See `Steady.skip`."""
+        if self.controller.unit.state == packml.EXECUTE and self.infeed.loads():
+            self._worked_ns += scans * SCAN_NS
+
     def step(self, now_ns: int) -> None:
         """One PLC scan."""
+        self.pace.catch_up()
         unit = self.controller.unit
         reached = unit.step(now_ns)
         if reached == packml.COMPLETE:
@@ -73,11 +96,13 @@ class RobotCell:
         offer = self.controller.mailbox.take(now_ns)
         if offer is not None:
             self.controller.mailbox.finish(self._command(offer, now_ns))
+        self.pace.step_done()
 
     def _work(self, now_ns: int) -> None:
         unit = self.controller.unit
         if not self.infeed.loads():
-            # Execute without a load is left by the next command only: the robot has nothing to finish.
+            # Somebody has taken the load out of the cell: what a light curtain would say.
+            self.emergency_stop(now_ns)
             return
         self._worked_ns += SCAN_NS
         if self._worked_ns < CYCLE_NS:

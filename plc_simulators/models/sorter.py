@@ -14,7 +14,8 @@ from plc_simulators.layout import SorterLayout
 from plc_simulators.models import ring
 from plc_simulators.models.controller import SCAN_S, Controller
 from plc_simulators.models.mailbox import INVALID, NOT_NOW, NOT_THERE, OK, Offer
-from plc_simulators.models.packml import EXECUTE, SUSPEND, SUSPENDED, UNSUSPEND
+from plc_simulators.models.pace import QUIET_SCANS_MAX, Pace
+from plc_simulators.models.packml import ABORT, EXECUTE, SUSPEND, SUSPENDED, UNSUSPEND
 from plc_simulators.models.place import Place
 from plc_simulators.models.ring import Entry, Ring
 
@@ -24,8 +25,11 @@ LANES_IN_COMMAND = 4
 LANE_FULL = 1
 LANE_DISABLED = 2
 LATE = 4
+NOT_CONFIRMED = 7
 
 SCAN_POINT_MM = 500
+SECOND_SCAN_MM = 150
+"""How far behind the first reading a scanner that reads twice reads again."""
 SPACING_MM = 700
 """Infeed to infeed: a 400 mm tote and a gap of 300 mm."""
 DECISION_SHARE = 0.95
@@ -43,6 +47,8 @@ class Item:
     load: str
     position_mm: float = 0.0
     scanned: bool = False
+    scan_again_mm: float = 0.0
+    """Where it is read a second time; 0 for never."""
     track_id: int = 0
     lanes: deque[int] = field(default_factory=deque)
     failed: int = 0
@@ -61,6 +67,8 @@ class Lane:
         self.forced_full = False
         self.diverting: list[Item] = []
         self.sorted = 0
+        self.delivered: deque[str] = deque(maxlen=SEEN_MAX)
+        """Loads that came into the lane from the belt, newest last, for whoever checks."""
 
     @property
     def count(self) -> int:
@@ -93,6 +101,7 @@ class Infeed:
         return 1 if self._sorter.infeed_free() else 0
 
     def take(self, load: str) -> None:
+        self._sorter.pace.rouse()
         self._sorter.belt.append(Item(load))
 
     def give(self, load: str) -> str | None:  # noqa: ARG002 - nobody takes a load off a running belt
@@ -115,11 +124,16 @@ class Sorter:
     ) -> None:
         self.layout = layout
         self.controller = Controller(boot_id)
+        self.pace = Pace(self)
         self.ring = Ring()
         self.belt: list[Item] = []
         """In the order of the belt, the foremost first."""
         self.no_read_always = False
         self.no_read_share = NO_READ_SHARE
+        self.double_scan = False
+        """The scanner reads every item twice."""
+        self.divert_missed = False
+        """Diverts fire and miss: the lane's sensor confirms nothing, the item runs on."""
         self.assigned: deque[int] = deque(maxlen=SEEN_MAX)
         """Tracks whose assignment was accepted, newest last, for whoever measures."""
         self._chance = chance
@@ -137,6 +151,7 @@ class Sorter:
         self.infeed = Infeed(self)
 
     def infeed_free(self) -> bool:
+        self.pace.catch_up()
         if self.controller.unit.state != EXECUTE or self.controller.life.safe:
             return False
         return not self.belt or self.belt[-1].position_mm >= SPACING_MM
@@ -153,8 +168,14 @@ class Sorter:
         """Somebody has emptied a lane."""
         self.ring.append(Entry(type=ring.LANE_EMPTIED, lane=number, plc_ms=_plc_ms(now_ns)))
 
+    def emergency_stop(self, now_ns: int) -> None:
+        """The belt stands, with what lies on it."""
+        self.pace.rouse()
+        self.controller.unit.command(ABORT, now_ns)
+
     def restart(self) -> None:
         """The PLC restarts: what lies on the belt has no track any more and runs to the reject lane."""
+        self.pace.rouse()
         self.controller.restart()
         self.ring.restart()
         self._tracks = 0
@@ -162,8 +183,35 @@ class Sorter:
             item.track_id = 0
             item.lanes.clear()
 
+    def quiet_scans(self) -> int:
+        """See `Steady.quiet_scans`: until the next item reaches a point where something happens to it."""
+        if self.controller.unit.state != EXECUTE or any(lane.diverting for lane in self.lanes.values()):
+            return 0
+        step_mm = self.layout.speed_mm_s * SCAN_S
+        left_mm = min((self._next_mm(item) - item.position_mm for item in self.belt), default=step_mm * QUIET_SCANS_MAX)
+        return max(0, int(left_mm / step_mm - 1e-6))
+
+    def _next_mm(self, item: Item) -> float:
+        """Where on the belt something happens to the item next."""
+        points = [self._reject.divert_mm]
+        if not item.scanned:
+            points.append(SCAN_POINT_MM)
+        if item.scan_again_mm:
+            points.append(item.scan_again_mm)
+        if item.track_id and not item.failed and not item.lanes:
+            points.append(self._decision_mm)
+        points.extend(self.lanes[number].divert_mm for number in item.lanes)
+        return min((mm for mm in points if mm > item.position_mm), default=item.position_mm)
+
+    def skip(self, scans: int) -> None:
+        """See `Steady.skip`."""
+        way_mm = self.layout.speed_mm_s * SCAN_S * scans
+        for item in self.belt:
+            item.position_mm += way_mm
+
     def step(self, now_ns: int) -> None:
         """One PLC scan."""
+        self.pace.catch_up()
         unit = self.controller.unit
         if unit.state == EXECUTE:
             if self.belt:
@@ -179,6 +227,9 @@ class Sorter:
         offer = self.controller.mailbox.take(now_ns)
         if offer is not None:
             self.controller.mailbox.finish(self._assign(offer, now_ns))
+        self.pace.step_done()
+        if offer is not None:
+            self.pace.rouse()
 
     # --- the belt ---
 
@@ -190,6 +241,8 @@ class Sorter:
             item.position_mm = after_mm = before_mm + step_mm
             if not item.scanned and after_mm >= SCAN_POINT_MM:
                 self._scan(item, now_ns)
+            elif item.scan_again_mm and after_mm >= item.scan_again_mm:
+                self._scan_again(item, now_ns)
             if item.track_id and not item.failed and not item.lanes and after_mm >= self._decision_mm:
                 self._fail(item, LATE, now_ns)
             lane = self._lane_at(item, before_mm, now_ns)
@@ -217,9 +270,13 @@ class Sorter:
                 return None
             # An alternate that lies behind the item already can't be had any more: it only uses up the list.
             if before_mm < lane.divert_mm:
-                reason = lane.refusal()
+                reason = lane.refusal() or (NOT_CONFIRMED if self.divert_missed else 0)
                 if not reason:
                     return lane
+                if reason == NOT_CONFIRMED:
+                    # It has been told to turn and has not: where it would turn next is not to be trusted.
+                    item.lanes.clear()
+                    break
             item.lanes.popleft()
         self._fail(item, reason or LANE_FULL, now_ns)
         return None
@@ -232,6 +289,14 @@ class Sorter:
         unread = self._chance() < self.no_read_share or self.no_read_always
         codes = "" if unread else ";".join(self._barcodes(item.load))
         self.ring.append(Entry(type=ring.SCAN, track_id=item.track_id, point=1, plc_ms=_plc_ms(now_ns), barcodes=codes))
+        item.scan_again_mm = item.position_mm + SECOND_SCAN_MM if self.double_scan else 0.0
+
+    def _scan_again(self, item: Item, now_ns: int) -> None:
+        item.scan_again_mm = 0.0
+        if item.track_id:
+            codes = ";".join(self._barcodes(item.load))
+            second = Entry(type=ring.SCAN, track_id=item.track_id, point=1, plc_ms=_plc_ms(now_ns), barcodes=codes)
+            self.ring.append(second)
 
     def _fail(self, item: Item, reason: int, now_ns: int) -> None:
         item.failed = reason
@@ -252,6 +317,7 @@ class Sorter:
         del lane.diverting[0]
         lane.place.take(item.load)
         lane.sorted += 1
+        lane.delivered.append(item.load)
         self.ring.append(Entry(type=ring.DIVERTED, track_id=item.track_id, lane=lane.number, plc_ms=_plc_ms(now_ns)))
 
     # --- commands ---

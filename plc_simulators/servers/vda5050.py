@@ -87,6 +87,7 @@ class VehicleClient:
 
     def flush(self, now_ns: int) -> None:
         """Wake the publisher if something is due. `now_ns` is real, monotonic."""
+        self._agv.pace.catch_up()
         self._now_ns = now_ns
         age_ns = now_ns - self._state_at_ns
         changed = self._agv.version != self._state_version and age_ns >= STATE_GAP_NS

@@ -8,7 +8,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from plc_simulators.models.agv import INSTANT_ACTIONS, NODE_ACTIONS, Agv
+from plc_simulators.models.acceptance import NODE_ACTIONS
+from plc_simulators.models.agv import INSTANT_ACTIONS, Agv
 from plc_simulators.models.vda_order import ACTIONS_MAX, NODES_MAX, Node
 
 VERSION = "2.1.0"
@@ -77,7 +78,7 @@ class Messages:
                 for error in agv.errors
             ],
             "information": [],
-            "safetyState": {"eStop": "NONE", "fieldViolation": False},
+            "safetyState": {"eStop": "MANUAL" if agv.stopped else "NONE", "fieldViolation": False},
         }
         return self._message("state", body)
 
@@ -168,7 +169,7 @@ class Messages:
             "y": _metres(self._agv.y_mm),
             "theta": self._theta,
             "mapId": self._map_id,
-            "positionInitialized": True,
+            "positionInitialized": self._agv.localised,
         }
 
     def _velocity(self) -> dict[str, float]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from plc_simulators.models.agv import Agv, Error
+from plc_simulators.models.agv import Agv
 from plc_simulators.models.vda_order import MalformedError, Order, read_instant_actions, read_order
+from plc_simulators.models.vda_state import Error
 from plc_simulators.plant import Plant
 
 HandT = Any

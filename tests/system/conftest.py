@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from gateway.app import restore
 from gateway.dispatch.state import State
-from gateway.shell import logs
 from gateway.shell.config import load
 from gateway.shell.journal.sqlite import SqliteJournal
+from gateway.shell.recovery import restore
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "config" / "demo"
@@ -202,7 +201,7 @@ class Gateway:
         assert site is not None
         journal = SqliteJournal.open(self.data / "journal", site.site.id)
         try:
-            return restore(site, journal, logs.get()).state
+            return restore(site, journal).kernel.state
         finally:
             await journal.close()
 

@@ -6,7 +6,7 @@ from gateway.contract import DeviceId, NodeId
 from gateway.devices.agv import Drive, DriveAction, DriveEdge, DriveNode, Instant
 from gateway.dispatch import ledger, loads, orders, work
 from gateway.dispatch.state import Trip
-from gateway.dispatch.traffic import occupancy, trips
+from gateway.dispatch.traffic import occupancy, trips, untangle
 from gateway.dispatch.turn import Turn
 
 HORIZON_NODES_MAX = 24
@@ -22,13 +22,24 @@ def drive(turn: Turn) -> None:
     _send_home(turn)
     _charge(turn)
     for trip in list(turn.state.trips.values()):
-        _cancel_if_pointless(turn, trip)
+        if trip.load and not trip.picked and trip.pick_at >= trip.released:
+            _cancel_if_pointless(turn, trip)
     _refresh_order(turn)
     holder = occupancy.held(turn)
-    for trip in sorted(turn.state.trips.values(), key=lambda t: _rank(turn, t)):
+    for trip in _by_rank(turn):
         _release(turn, holder, trip)
-        _send(turn, trip)
-        _watch(turn, trip)
+        # Not `trip`: a detour has put another one in its place, and what is sent of the old one nobody would know of.
+        current = turn.state.trips[trip.vehicle]
+        if current.released != current.sent_released or current.route_number != current.sent_route:
+            _send(turn, current)
+        _watch(turn, current)
+
+
+def _by_rank(turn: Turn) -> list[Trip]:
+    known = turn.memory.trips
+    if known is None:
+        known = turn.memory.trips = sorted(turn.state.trips.values(), key=lambda t: _rank(turn, t))
+    return known
 
 
 def _rank(turn: Turn, trip: Trip) -> tuple[int, int, int, str]:
@@ -41,16 +52,21 @@ def _rank(turn: Turn, trip: Trip) -> tuple[int, int, int, str]:
 def _carry_on(turn: Turn) -> None:
     """A vehicle that has a load on its deck and no trip (its last one failed) takes it on to where it should go."""
     for vehicle in turn.floor.agvs:
-        deck = loads.at(turn.state, vehicle)
-        agv = turn.state.agvs[vehicle]
-        if not deck:
+        if vehicle not in turn.state.standing:
             turn.clear_alarm(vehicle, "load on deck")
-        if not deck or vehicle in turn.state.trips or agv.refusal() is not None or not agv.at_rest:
             continue
+        if vehicle in turn.state.trips or occupancy.refusal(turn, vehicle) is not None:
+            continue
+        if not turn.state.agvs[vehicle].at_rest:
+            continue
+        deck = loads.at(turn.state, vehicle)
         load = deck[0]
         task = turn.state.tasks.get(load.task)
         if task is not None and task.kind == "work":
+            target = task.target
             task.reason = work.choose_target(turn, task, load) or task.reason
+            if task.target != target:
+                turn.touch()
         dest = _next_stop(turn, vehicle, task.target or task.to, task.kind) if task else None
         key = f"{vehicle} carry on"
         if dest is None or task is None:
@@ -93,8 +109,8 @@ def _send_home(turn: Turn) -> None:
     """A vehicle without a trip must not stand in a station or an aisle: the passing order counts on its going home,
     empty, with a low battery or with a load that has nowhere to go."""
     for vehicle, spec in turn.floor.agvs.items():
-        at_home = turn.state.agvs[vehicle].last_node == spec.home
-        if vehicle not in turn.state.trips and not at_home and trips.drive_refusal(turn, vehicle) is None:
+        away = vehicle not in turn.state.trips and turn.state.agvs[vehicle].last_node != spec.home
+        if away and trips.drive_refusal(turn, vehicle) is None:
             trips.go_home(turn, vehicle)
 
 
@@ -102,11 +118,14 @@ def _charge(turn: Turn) -> None:
     """A vehicle that waits at its parking place charges there; a new drive ends the charging by itself."""
     below_permille = 10 * turn.site.policies.charge_below_percent
     for vehicle, spec in turn.floor.agvs.items():
-        agv = turn.state.agvs[vehicle]
-        idle_at_home = vehicle not in turn.state.trips and agv.last_node == spec.home and agv.at_rest
-        if not idle_at_home or agv.refusal() is not None or agv.charging or agv.battery_permille >= below_permille:
+        if vehicle in turn.state.trips:
             continue
-        key = f"{vehicle} charge"
+        agv, key = turn.state.agvs[vehicle], f"{vehicle} charge"
+        if agv.charging or agv.battery_permille >= below_permille:
+            turn.went_well(key, vehicle)
+            continue
+        if agv.last_node != spec.home or not agv.at_rest or occupancy.refusal(turn, vehicle) is not None:
+            continue
         if ledger.open_for(turn, vehicle, Instant) or turn.held_off(key):
             continue
         if agv.factsheet is not None and "startCharging" not in agv.factsheet.actions:
@@ -119,29 +138,33 @@ def _charge(turn: Turn) -> None:
 def _cancel_if_pointless(turn: Turn, trip: Trip) -> None:
     """The order was cancelled before the pick was released: the vehicle turns back."""
     load = turn.state.loads.get(trip.load)
-    wanted = load is not None and load.task
-    if not trip.load or wanted or trip.picked or trip.pick_at < trip.released:
+    if load is not None and load.task:
         return
     known = Trip(**{f: getattr(trip, f) for f in Trip.__struct_fields__})
     known.load, known.pick_at, known.drop_at = "", -1, -1
     turn.state.trips[trip.vehicle] = known
-    loads.release_room(turn.state, trip.load)
+    turn.touch()
+    loads.release_room(turn, trip.load)
     trips.go_home(turn, trip.vehicle)
 
 
 def _refresh_order(turn: Turn) -> None:
     """Work the passing order out anew when a trip has ended or a vehicle's health has changed."""
-    able = [v for v in turn.floor.agvs if turn.state.agvs[v].refusal() is None]
+    if turn.memory.order_checked and not turn.state.locked:
+        return
+    turn.memory.order_checked = True
+    able = [v for v in turn.floor.agvs if occupancy.refusal(turn, v) is None]
     ways = [f"{t.drive_id}.{t.route_number}" for t in turn.state.trips.values()]
     seen = f"{able} {ways}"
     if seen != turn.state.traffic_seen:
         turn.state.traffic_seen = seen
         occupancy.adopt(turn, occupancy.try_out(turn))
+    untangle.untangle(turn)
 
 
 def _release(turn: Turn, holder: dict[str, DeviceId], trip: Trip) -> None:
     """Extend the base while it is short, it is this vehicle's turn at the next node, and the node is free."""
-    if turn.state.agvs[trip.vehicle].health.refusal() is not None:
+    if _is_out_of_reach(turn, trip.vehicle):
         return
     trip.waits_for = ""
     roadmap = turn.floor.roadmap
@@ -151,16 +174,30 @@ def _release(turn: Turn, holder: dict[str, DeviceId], trip: Trip) -> None:
             return
         if trip.released - 1 == trip.pick_at and not trip.picked:
             return  # not past the pick before the load is on board
-        claims = roadmap.step_claims(trip.nodes[trip.released - 1], trip.nodes[trip.released])
-        blocker = next((holder[r] for r in sorted(claims) if holder.get(r, trip.vehicle) != trip.vehicle), None)
-        if blocker is None:
-            turns = (occupancy.goes_first(turn, trip.vehicle, trip.released, r) for r in sorted(claims))
-            blocker = next(filter(None, turns), None)
+        claims = roadmap.step(trip.nodes[trip.released - 1], trip.nodes[trip.released]).claims
+        blocker = _in_the_way(turn, holder, trip, claims)
         if blocker is not None:
             _wait(turn, trip, blocker, moved=trip.released > before)
             return
         trip.released += 1
         holder.update(dict.fromkeys(claims, trip.vehicle))
+
+
+def _is_out_of_reach(turn: Turn, vehicle: DeviceId) -> bool:
+    return occupancy.refusal(turn, vehicle) is not None and turn.state.agvs[vehicle].health.refusal() is not None
+
+
+def _in_the_way(turn: Turn, holder: dict[str, DeviceId], trip: Trip, claims: tuple[str, ...]) -> DeviceId | None:
+    """Who holds one of the claims of the next step, or has to pass there before."""
+    vehicle = trip.vehicle
+    for resource in claims:
+        if holder.get(resource, vehicle) != vehicle:
+            return holder[resource]
+    for resource in claims:
+        first = occupancy.goes_first(turn, vehicle, trip.released, resource)
+        if first is not None:
+            return first
+    return None
 
 
 def _wait(turn: Turn, trip: Trip, blocker: DeviceId, *, moved: bool) -> None:
@@ -173,9 +210,10 @@ def _wait(turn: Turn, trip: Trip, blocker: DeviceId, *, moved: bool) -> None:
     if waits_s > WAITS_LONG * turn.site.policies.drive_stuck_s:
         text = f"{trip.vehicle} has waited at {trip.nodes[trip.passed]} for {waits_s:.0f} s for {blocker} to pass"
         turn.raise_alarm(trip.vehicle, "waits long", f"{text}. Look at {blocker}")
-    why = turn.state.agvs[blocker].refusal()
+    why = occupancy.refusal(turn, blocker)
     if why is None:
         return
+    turn.touch()  # the reason is that of this turn: the books may say something else in the next one
     trips.say(turn, trip.load, f"{trip.vehicle} waits for {blocker}, which is in its way: {why}")
     key = f"{trip.vehicle} detour"
     if not turn.held_off(key):
@@ -203,11 +241,10 @@ def _detour(turn: Turn, trip: Trip, blocker: DeviceId) -> None:
 
 
 def _send(turn: Turn, trip: Trip) -> None:
-    """Send the drive when it is new, its base has grown or its horizon has changed; one update at a time."""
-    changed = trip.released != trip.sent_released or trip.route_number != trip.sent_route
-    if not changed or ledger.open_for(turn, trip.vehicle, Drive, trip.load) or _any_drive_open(turn, trip.vehicle):
+    """Send the drive, which is new or whose base has grown or whose horizon has changed; one update at a time."""
+    if any(isinstance(e.action, Drive) for e in ledger.outstanding(turn, trip.vehicle)):
         return
-    if turn.state.agvs[trip.vehicle].health.refusal() is not None:
+    if _is_out_of_reach(turn, trip.vehicle):
         return
     new = trip.sent_released == 0
     if not new:
@@ -218,10 +255,6 @@ def _send(turn: Turn, trip: Trip) -> None:
         trip.update_id -= 0 if new else 1
         return
     trip.sent_released, trip.sent_route = trip.released, trip.route_number
-
-
-def _any_drive_open(turn: Turn, vehicle: DeviceId) -> bool:
-    return any(isinstance(e.action, Drive) for e in ledger.outstanding(turn, vehicle))
 
 
 def _wire(turn: Turn, trip: Trip, start: int) -> Drive:
@@ -255,7 +288,7 @@ def _actions(trip: Trip, index: int) -> tuple[DriveAction, ...]:
 def _watch(turn: Turn, trip: Trip) -> None:
     """A vehicle that may drive, and does not, needs a person."""
     may_move = trip.sent_released - 1 > trip.passed
-    if turn.state.agvs[trip.vehicle].refusal() is not None or not may_move:
+    if not may_move or occupancy.refusal(turn, trip.vehicle) is not None:
         trip.moved_ns = turn.now_ns  # only the time counts in which it could have moved
         return
     idle_s = (turn.now_ns - trip.moved_ns) / SECOND_NS

@@ -21,21 +21,40 @@ def stands_on(turn: Turn, vehicle: DeviceId) -> NodeId:
     return node if node in turn.floor.roadmap.nodes else turn.floor.agvs[vehicle].home
 
 
+def refusal(turn: Turn, vehicle: DeviceId) -> str | None:
+    """Why the vehicle can't drive at all."""
+    known = turn.memory.refusals
+    if vehicle not in known:
+        known[vehicle] = turn.state.agvs[vehicle].refusal()
+    return known[vehicle]
+
+
 def way_held(turn: Turn, vehicle: DeviceId) -> set[NodeId]:
     """The nodes that a vehicle holds, with those that lie too near to them."""
-    trip = turn.state.trips.get(vehicle)
+    return turn.floor.roadmap.nodes_excluded_by(turn.floor.roadmap.claims(_way(turn, vehicle)))
+
+
+def _way(turn: Turn, vehicle: DeviceId) -> list[NodeId]:
+    """Where a vehicle may be now: from the last node reached to the last one released to it, and what it says itself
+    that it will drive, where that is of a drive which is not its trip's (one given up, one of an earlier journal)."""
+    trip, agv = turn.state.trips.get(vehicle), turn.state.agvs[vehicle]
     way = trip.nodes[trip.passed : trip.released] if trip else [stands_on(turn, vehicle)]
-    return turn.floor.roadmap.nodes_excluded_by(turn.floor.roadmap.claims(way))
+    if agv.ahead and (trip is None or trip.drive_id != agv.drive_id):
+        known = turn.floor.roadmap.nodes
+        way = [*way, *(n for n in (agv.last_node, *agv.ahead) if n in known and n not in way)]
+    return way
 
 
 def held(turn: Turn) -> dict[str, DeviceId]:
     """Resource → the vehicle that may be there now."""
     holder: dict[str, DeviceId] = {}
-    for vehicle in turn.floor.agvs:
-        trip = turn.state.trips.get(vehicle)
-        way = trip.nodes[trip.passed : trip.released] if trip else [stands_on(turn, vehicle)]
-        for resource in turn.floor.roadmap.claims(way):
-            holder.setdefault(resource, vehicle)
+    known = turn.memory.held
+    # The last one written counts, and where two are too near to each other that shall be the first one of the site.
+    for vehicle in reversed(turn.floor.agvs):
+        way = _way(turn, vehicle)
+        if vehicle not in known or known[vehicle][0] != way:
+            known[vehicle] = way, dict.fromkeys(turn.floor.roadmap.claims(way), vehicle)
+        holder.update(known[vehicle][1])
     return holder
 
 
@@ -47,14 +66,18 @@ def try_out(turn: Turn, changed: Trip | None = None) -> Schedule:
         mover = _mover(turn, vehicle, trip)
         if mover is not None:
             movers.append(mover)
-    return simulate(turn.floor.roadmap, movers)
+    # A trip that is begun is tried out first, and when it is in force the order is worked out for good: from the same.
+    known = turn.memory.schedule
+    if known is None or known[0] != movers:
+        known = turn.memory.schedule = movers, simulate(turn.floor.roadmap, movers)
+    return known[1]
 
 
 def _mover(turn: Turn, vehicle: DeviceId, trip: Trip | None) -> Mover | None:
     home = turn.floor.agvs[vehicle].home
     rest = trip.nodes[trip.released - 1 :] if trip else [stands_on(turn, vehicle)]
     last = turn.floor.roadmap.way(rest[-1], home)
-    ready_s = 0.0 if turn.state.agvs[vehicle].refusal() is None else NEVER_S
+    ready_s = 0.0 if refusal(turn, vehicle) is None else NEVER_S
     if last is None:
         # No way home: it stays where its trip ends, and the site check has said so.
         last = (rest[-1],)
@@ -86,10 +109,11 @@ def adopt(turn: Turn, schedule: Schedule) -> bool:
 def trip_ended(turn: Turn, trip: Trip) -> None:
     """A trip has been driven to its end: what the passing order still has of it is the way home, counted anew."""
     driven = len(trip.nodes) - 1
-    for resource, order in turn.state.passes.items():
-        turn.state.passes[resource] = [
-            (v, i - driven if v == trip.vehicle else i) for v, i in order if v != trip.vehicle or i > driven
-        ]
+    # A new one: the old one is also that of `Memory.schedule`.
+    turn.state.passes = {
+        resource: [(v, i - driven if v == trip.vehicle else i) for v, i in order if v != trip.vehicle or i > driven]
+        for resource, order in turn.state.passes.items()
+    }
 
 
 def goes_first(turn: Turn, vehicle: DeviceId, index: int, resource: str) -> DeviceId | None:

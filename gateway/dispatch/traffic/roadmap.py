@@ -11,10 +11,18 @@ from itertools import pairwise
 
 import rustworkx as rx
 
-from gateway.contract import NodeId
+from gateway.contract import NodeId, Struct
 from gateway.site import EdgeSpec, MapSpec, NodeSpec
 
 Point = tuple[int, int]
+
+
+class Step(Struct, frozen=True):
+    """One edge driven: what it needs besides, by name in order and as bits, and how long it lasts."""
+
+    claims: tuple[str, ...]
+    bits: int
+    seconds: float
 
 
 class Roadmap:
@@ -38,6 +46,25 @@ class Roadmap:
         self.edge_claims = self._claims_of_edges(spec.edges, spec.clearance_mm, nodes)
         self.node_claims: dict[NodeId, frozenset[str]] = {n: frozenset(c) for n, c in nodes.items()}
         self._ways: dict[tuple[NodeId, NodeId], tuple[NodeId, ...] | None] = {}
+        # Driving ahead in thought asks for little else than whether claims meet, which is one "and" of two integers.
+        resources = dict.fromkeys(
+            r for claims in (*self.node_claims.values(), *self.edge_claims.values()) for r in claims
+        )
+        self._bit = {resource: 1 << i for i, resource in enumerate(resources)}
+        self.node_bits: dict[NodeId, int] = {n: self._bits(claims) for n, claims in self.node_claims.items()}
+        self._steps: dict[tuple[NodeId, NodeId], Step] = {}
+
+    def step(self, a: NodeId, b: NodeId) -> Step:
+        """The drive from `a` to `b` over their edge; KeyError where the map has none."""
+        known = self._steps.get((a, b))
+        if known is None:
+            claims = self.step_claims(a, b)
+            seconds = self.length_mm(a, b) / self.speed_mm_s[a, b]
+            known = self._steps[a, b] = Step(tuple(sorted(claims)), self._bits(claims), seconds)
+        return known
+
+    def _bits(self, claims: frozenset[str]) -> int:
+        return sum(self._bit[r] for r in claims)
 
     def length_mm(self, a: NodeId, b: NodeId) -> float:
         p, q = self.nodes[a], self.nodes[b]

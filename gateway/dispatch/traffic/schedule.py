@@ -14,9 +14,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from gateway.contract import DeviceId, NodeId
-from gateway.dispatch.traffic.roadmap import Roadmap
+from gateway.dispatch.traffic.roadmap import Roadmap, Step
 
 LOOK_AHEAD_NODES = 12
 COMES_BACK_NODES = 6
@@ -35,7 +36,6 @@ class Mover:
     first: int
     ready_s: float
     stops_s: dict[int, float] = field(default_factory=dict)
-    at: int = 0
 
 
 @dataclass(slots=True)
@@ -52,31 +52,53 @@ def simulate(roadmap: Roadmap, movers: list[Mover]) -> Schedule:
 
     If first come, first served leaves somebody locked up, each vehicle in turn is given a head start.
     """
-    movers = sorted(movers, key=lambda m: m.vehicle)
-    best = _Simulation(roadmap, movers, "").run()
-    for mover in movers[:HEAD_STARTS_MAX]:
+    driven = [_driven(roadmap, mover) for mover in sorted(movers, key=lambda m: m.vehicle)]
+    best = _Simulation(driven, "").run()
+    for mover in driven[:HEAD_STARTS_MAX]:
         if not best.locked:
             break
-        other = _Simulation(roadmap, movers, mover.vehicle).run()
+        other = _Simulation(driven, mover.vehicle).run()
         if len(other.locked) < len(best.locked):
             best = other
     return best
 
 
+@dataclass(slots=True)
+class _Driven:
+    """A mover with what its way needs, looked up once: `nodes` and `steps` go with `way`; `held` is what it holds.
+    Claims are bits of integers here."""
+
+    vehicle: DeviceId
+    ready_s: float
+    first: int
+    stops_s: dict[int, float]
+    nodes: list[int]
+    steps: list[Step]
+    held: int = 0
+    at: int = 0
+
+    def needs_soon(self) -> int:
+        """All claims of its next steps."""
+        needed = 0
+        for step in self.steps[self.at : self.at + COMES_BACK_NODES]:
+            needed |= step.bits
+        return needed
+
+
 class _Simulation:
-    def __init__(self, roadmap: Roadmap, movers: list[Mover], head_start: DeviceId) -> None:
-        self.roadmap = roadmap
-        self.movers = {m.vehicle: replace(m, at=0) for m in movers}
+    def __init__(self, driven: list[_Driven], head_start: DeviceId) -> None:
+        self.driven = {m.vehicle: replace(m) for m in driven}
         if head_start:
-            self.movers[head_start].ready_s = -NEVER_S
-        self.holder: dict[str, DeviceId] = {}
+            self.driven[head_start].ready_s = -NEVER_S
+        self.held = 0
         self.passes: dict[str, list[tuple[DeviceId, int]]] = {}
-        for mover in movers:
-            for resource in roadmap.node_claims[mover.way[0]]:
-                self.holder.setdefault(resource, mover.vehicle)
+        for mover in self.driven.values():
+            # Where two stand too near already, the first one has what both would need.
+            mover.held = mover.nodes[0] & ~self.held
+            self.held |= mover.held
 
     def run(self) -> Schedule:
-        ready = [(m.ready_s, m.vehicle) for m in self.movers.values() if len(m.way) > 1]
+        ready = [(m.ready_s, m.vehicle) for m in self.driven.values() if m.steps]
         heapq.heapify(ready)
         blocked: list[tuple[float, DeviceId]] = []
         while ready or blocked:
@@ -89,67 +111,61 @@ class _Simulation:
                 heapq.heapify(ready)
                 continue
             at_s, vehicle = heapq.heappop(ready)
-            mover = self.movers[vehicle]
+            mover = self.driven[vehicle]
             if not self._may_step(mover):
                 blocked.append((at_s, vehicle))
                 continue
             done_s = self._step(mover, at_s)
-            if mover.at < len(mover.way) - 1:
+            if mover.at < len(mover.steps):
                 heapq.heappush(ready, (done_s, vehicle))
             # Something has moved: whoever waited may try again, not earlier than this.
             for waited_s, waiting in blocked:
                 heapq.heappush(ready, (max(waited_s, done_s if waited_s < NEVER_S else waited_s), waiting))
             blocked.clear()
-        locked = sorted(m.vehicle for m in self.movers.values() if m.at < len(m.way) - 1)
+        locked = sorted(m.vehicle for m in self.driven.values() if m.at < len(m.steps))
         return Schedule(self.passes, locked)
 
-    def _claims(self, mover: Mover, at: int) -> frozenset[str]:
-        """What the step from `at` to the next node needs."""
-        return self.roadmap.step_claims(mover.way[at], mover.way[at + 1])
+    def _may_step(self, mover: _Driven) -> bool:
+        of_others = self.held ^ mover.held
+        return not mover.steps[mover.at].bits & of_others and not self._meets_head_on(mover, of_others)
 
-    def _is_free(self, mover: Mover, claims: frozenset[str]) -> bool:
-        return all(self.holder.get(r, mover.vehicle) == mover.vehicle for r in claims)
-
-    def _may_step(self, mover: Mover) -> bool:
-        return self._is_free(mover, self._claims(mover, mover.at)) and not self._meets_head_on(mover)
-
-    def _meets_head_on(self, mover: Mover) -> bool:
+    def _meets_head_on(self, mover: _Driven, of_others: int) -> bool:
         """The next vehicle on the way will come back through what this one would enter (a spur, a two-way aisle)."""
-        between: set[str] = set()
-        last = min(len(mover.way), mover.at + 1 + LOOK_AHEAD_NODES)
-        for i in range(mover.at + 1, last):
-            claims = self.roadmap.node_claims[mover.way[i]]
-            others = {self.holder[r] for r in claims if self.holder.get(r, mover.vehicle) != mover.vehicle}
-            for other in others:
-                ahead = self.movers.get(other)
-                if ahead is None or ahead.at >= len(ahead.way) - 1:
-                    continue
-                last_step = min(ahead.at + COMES_BACK_NODES, len(ahead.way) - 1)
-                if any(not between.isdisjoint(self._claims(ahead, k)) for k in range(ahead.at, last_step)):
-                    return True
-            if others:
+        between = 0
+        for claims in mover.nodes[mover.at + 1 : mover.at + 1 + LOOK_AHEAD_NODES]:
+            if claims & of_others:
+                for ahead in self.driven.values():
+                    if ahead.held & claims and ahead is not mover and ahead.needs_soon() & between:
+                        return True
                 return False
             between |= claims
         return False
 
-    def _step(self, mover: Mover, at_s: float) -> float:
-        a, b = mover.way[mover.at], mover.way[mover.at + 1]
-        for resource in sorted(self._claims(mover, mover.at)):
-            self.passes.setdefault(resource, []).append((mover.vehicle, mover.first + mover.at + 1))
-            self.holder[resource] = mover.vehicle
+    def _step(self, mover: _Driven, at_s: float) -> float:
+        step = mover.steps[mover.at]
         mover.at += 1
-        keep = self.roadmap.node_claims[b]
-        for resource in [r for r, holder in self.holder.items() if holder == mover.vehicle and r not in keep]:
-            del self.holder[resource]
-        stay_s = mover.stops_s.get(mover.first + mover.at, 0.0)
-        return at_s + self.roadmap.length_mm(a, b) / self.roadmap.speed_mm_s[a, b] + stay_s
+        entry = (mover.vehicle, mover.first + mover.at)
+        for resource in step.claims:
+            self.passes.setdefault(resource, []).append(entry)
+        # It has left what it came from; of what the step needed it keeps the node that it stands on.
+        self.held ^= mover.held
+        mover.held = mover.nodes[mover.at]
+        self.held |= mover.held
+        return at_s + step.seconds + mover.stops_s.get(entry[1], 0.0)
 
     def _bring_one_home(self, blocked: list[tuple[float, DeviceId]]) -> DeviceId | None:
         """Nobody may take one step: is there one whose whole way is free? Then it goes first, all the way."""
         for at_s, vehicle in sorted(blocked):
-            mover = self.movers[vehicle]
-            if all(self._is_free(mover, self._claims(mover, i)) for i in range(mover.at, len(mover.way) - 1)):
-                while mover.at < len(mover.way) - 1:
+            mover = self.driven[vehicle]
+            of_others = self.held ^ mover.held
+            if not any(step.bits & of_others for step in mover.steps[mover.at :]):
+                while mover.at < len(mover.steps):
                     at_s = self._step(mover, at_s)
                 return vehicle
         return None
+
+
+def _driven(roadmap: Roadmap, mover: Mover) -> _Driven:
+    nodes = [roadmap.node_bits[node] for node in mover.way]
+    steps = [roadmap.step(a, b) for a, b in pairwise(mover.way)]
+    return _Driven(mover.vehicle, mover.ready_s, mover.first, mover.stops_s, nodes, steps)

@@ -6,6 +6,8 @@ the vehicle's own report. What the vehicle may occupy is never taken from it, wh
 
 from __future__ import annotations
 
+import re
+
 from gateway.contract import DeviceId, LoadId, LocationId, NodeId
 from gateway.devices.agv import Drive, Instant
 from gateway.devices.facts import ActionEnded, NodeReached, OrderRejected
@@ -13,6 +15,8 @@ from gateway.dispatch import flow, ledger, loads, orders
 from gateway.dispatch.state import Entry, Task, Trip
 from gateway.dispatch.traffic import occupancy
 from gateway.dispatch.turn import Turn
+
+OUR_DRIVE = re.compile(r"D\d+-\d+")
 
 
 def refusal(turn: Turn, vehicle: DeviceId) -> str | None:
@@ -29,7 +33,7 @@ def refusal(turn: Turn, vehicle: DeviceId) -> str | None:
 def drive_refusal(turn: Turn, vehicle: DeviceId) -> str | None:
     """Why a vehicle can't be sent anywhere, not even home."""
     agv, trip = turn.state.agvs[vehicle], turn.state.trips.get(vehicle)
-    why = agv.refusal()
+    why = occupancy.refusal(turn, vehicle)
     if why is None and agv.last_node not in turn.floor.roadmap.nodes:
         why = f"stands on node {agv.last_node}, which is not on the map"
     if why is None and trip is not None and trip.load:
@@ -43,16 +47,8 @@ def drive_refusal(turn: Turn, vehicle: DeviceId) -> str | None:
     return why
 
 
-def free_vehicles(turn: Turn) -> list[DeviceId]:
-    return [v for v in turn.floor.agvs if refusal(turn, v) is None]
-
-
 def why_none_free(turn: Turn) -> str:
     return "; ".join(f"{v} {refusal(turn, v)}" for v in turn.floor.agvs) or "the site has none"
-
-
-def of_load(turn: Turn, load: LoadId) -> Trip | None:
-    return next((t for t in turn.state.trips.values() if t.load == load), None)
 
 
 def stands_at(turn: Turn, vehicle: DeviceId) -> NodeId:
@@ -96,15 +92,21 @@ def go_home(turn: Turn, vehicle: DeviceId) -> str | None:
     if refused is not None and vehicle not in turn.state.trips:
         # The way home that the passing order in force has counted on all the time can be driven as it is.
         turn.state.trips[vehicle] = _trip(turn, vehicle, list(turn.floor.roadmap.way(start, home) or way))
+        turn.touch()
         return None
     return refused
+
+
+def empty(turn: Turn, vehicle: DeviceId, way: list[NodeId]) -> Trip:
+    """A trip along `way` without a load, not in force yet."""
+    return _trip(turn, vehicle, way)
 
 
 def _way(turn: Turn, vehicle: DeviceId, a: NodeId, b: NodeId) -> tuple[NodeId, ...] | None:
     """The quickest way that leaves out where a vehicle stands that can't move; over it only where there is no other."""
     avoid: set[NodeId] = set()
     for other in turn.floor.agvs:
-        if other != vehicle and turn.state.agvs[other].refusal() is not None:
+        if other != vehicle and occupancy.refusal(turn, other) is not None:
             avoid |= occupancy.way_held(turn, other)
     roadmap = turn.floor.roadmap
     return roadmap.way(a, b, frozenset(avoid - {a, b})) or roadmap.way(a, b)
@@ -136,11 +138,17 @@ def _adopt(turn: Turn, trip: Trip) -> str | None:
     if not occupancy.adopt(turn, occupancy.try_out(turn, trip)):
         return f"{trip.vehicle} would block the way of others: traffic has to clear first"
     turn.state.trips[trip.vehicle] = trip
+    turn.touch()
     return None
 
 
 def redirect(turn: Turn, trip: Trip, way: list[NodeId]) -> bool:
-    """Replace what is not released yet by another way to the same goals; False where that would lock someone up.
+    """Replace what is not released yet by another way to the same goals; False where that would lock someone up."""
+    return _adopt(turn, redirected(turn, trip, way)) is None
+
+
+def redirected(turn: Turn, trip: Trip, way: list[NodeId]) -> Trip:
+    """The trip with another way to the same goals in place of what is not released yet.
 
     `way` starts at the last released node. The caller has made sure that it passes the pick node if need be.
     """
@@ -153,7 +161,7 @@ def redirect(turn: Turn, trip: Trip, way: list[NodeId]) -> bool:
         if trip.pick_at >= trip.released:
             pick_node = trip.nodes[trip.pick_at]
             new.pick_at = new.nodes.index(pick_node, trip.released - 1)
-    return _adopt(turn, new) is None
+    return new
 
 
 # --- what the vehicle says ---
@@ -201,9 +209,8 @@ def action_ended(turn: Turn, fact: ActionEnded) -> None:
         loads.book(turn, load, fact.device)
         say(turn, trip.load, f"{fact.device} brings it to {trip.dest}")
         return
-    loads.book(turn, load, trip.dest)
+    flow.put_down(turn, load, trip.dest)
     trip.load = ""
-    flow.arrived(turn, load)
 
 
 def _failed(turn: Turn, trip: Trip, why: str) -> None:
@@ -217,7 +224,7 @@ def _failed(turn: Turn, trip: Trip, why: str) -> None:
     load = turn.state.loads.get(trip.load)
     task = turn.state.tasks.get(load.task) if load else None
     if task is None:
-        loads.release_room(turn.state, trip.load)
+        loads.release_room(turn, trip.load)
         return
     task.tries += 1
     if task.tries >= turn.site.policies.leg_tries_max:
@@ -242,6 +249,7 @@ def settled(turn: Turn, entry: Entry, ok: bool, text: str) -> None:
 def drop(turn: Turn, trip: Trip) -> None:
     """The trip is over; the commands that carried it have no meaning any more."""
     turn.state.trips.pop(trip.vehicle, None)
+    turn.touch()
     turn.clear_alarm(trip.vehicle, "stuck")
     turn.clear_alarm(trip.vehicle, "waits long")
     for entry in ledger.outstanding(turn, trip.vehicle):
@@ -263,7 +271,10 @@ def rejected(turn: Turn, fact: OrderRejected) -> None:
 def reported(turn: Turn, vehicle: DeviceId) -> None:
     """After each state message: is the trip over, or has the vehicle forgotten it?"""
     agv, trip = turn.state.agvs[vehicle], turn.state.trips.get(vehicle)
-    if trip is None or agv.health.refusal() is not None:
+    if agv.health.refusal() is not None:
+        return
+    if trip is None:
+        _end_orphan(turn, vehicle)
         return
     if agv.drive_id == trip.drive_id:
         trip.accepted = True
@@ -273,6 +284,28 @@ def reported(turn: Turn, vehicle: DeviceId) -> None:
             drop(turn, trip)
     elif trip.accepted and agv.at_rest:
         _failed(turn, trip, f"{vehicle} has forgotten its drive {trip.drive_id}")
+
+
+def _end_orphan(turn: Turn, vehicle: DeviceId) -> None:
+    """A vehicle carries out a drive that no trip belongs to (given up, and taken after all; or of a journal that is
+    gone): it would wait for its continuation for ever, so the drive is cancelled. One of somebody else is not."""
+    agv = turn.state.agvs[vehicle]
+    if agv.at_rest or not agv.drive_id:
+        turn.clear_alarm(vehicle, "foreign drive")
+        return
+    if not OUR_DRIVE.fullmatch(agv.drive_id):
+        text = (
+            f"{vehicle} carries out {agv.drive_id}, which is not an order of this gateway. End it at the vehicle or at "
+            "whoever sent it"
+        )
+        turn.raise_alarm(vehicle, "foreign drive", text)
+        return
+    key = f"{vehicle} cancel"
+    if ledger.open_for(turn, vehicle, Instant) or turn.held_off(key):
+        return
+    number = turn.state.next_seq.get(vehicle, 1)
+    ledger.issue(turn, vehicle, Instant(f"{agv.drive_id}.cancel{number}", "cancelOrder"))
+    turn.hold_off(key, vehicle, f"drive {agv.drive_id}, which no trip belongs to, is being cancelled")
 
 
 def say(turn: Turn, load: LoadId, reason: str) -> None:

@@ -21,6 +21,7 @@ from gateway.contract import (
     Request,
     SendFailed,
     ShellAlarm,
+    SiteChanged,
     Started,
     StepRequest,
     Tick,
@@ -30,7 +31,7 @@ from gateway.devices.conveyor import ConveyorReport
 from gateway.devices.robot_cell import CellReport
 from gateway.devices.sorter import SorterEvent, SorterReport
 from gateway.kernel import Kernel
-from gateway.site import Site
+from gateway.site import Site, encode_site
 
 I64 = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = st.one_of(st.integers(-3, 70), st.sampled_from([-(2**63), 2**16, 2**32, 2**63 - 1, 65537]))
@@ -76,6 +77,7 @@ def bodies(busy: Hall) -> Iterator[st.SearchStrategy[Any]]:
         st.from_type(SendFailed),
         st.from_type(Started),
         st.from_type(ShellAlarm),
+        st.builds(SiteChanged, st.just(encode_site(busy.site)) | name, st.booleans()),
         st.just(Tick()),
     )
     st.register_type_strategy(str, st.text())
@@ -161,7 +163,7 @@ def test_a_report_for_another_kind_of_device_changes_nothing(busy: Hall, again: 
     kernel.apply(Input(1, BEGIN_NS + busy.now_ns, Tick()))
     before = codec.decode_state(kernel.snapshot())
     for device, source in (("C1", "S1"), ("S1", "RC1"), ("AGV1", "C1"), ("WS1", "C1"), ("nobody", "S1")):
-        effects = kernel.apply(Input(2, BEGIN_NS + busy.now_ns, Report(device, busy.wire.report(source))))
+        effects = kernel.apply(Input(1, BEGIN_NS + busy.now_ns, Report(device, busy.wire.report(source))))
         assert "report does not fit" in [getattr(e, "event", "") for e in effects]
     assert codec.decode_state(kernel.snapshot()) == before
 

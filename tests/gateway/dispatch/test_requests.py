@@ -117,7 +117,7 @@ def test_a_refusal_says_why_and_changes_nothing(ready: Hall, request_: Request, 
     after = codec.decode_state(ready.kernel.snapshot())
     assert (reply.accepted, reply.reason) == (False, reason)
     # Only that it was asked and answered is remembered.
-    after.answers = before.answers
+    after.answers, after.seq = before.answers, before.seq
     after.tally.orders_refused = before.tally.orders_refused
     assert after == before
 
@@ -190,10 +190,12 @@ def test_the_same_request_again_is_answered_the_same_and_done_once(make_hall: Ma
     hall = make_hall()
     load = hall.put()
     first = hall.ask(order(move(load)), "wms", "r-1")
-    snapshot = hall.kernel.snapshot()
+    before = codec.decode_state(hall.kernel.snapshot())
     again = hall.ask(order(move(load)), "wms", "r-1")
     assert again == first
-    assert hall.kernel.snapshot() == snapshot
+    after = codec.decode_state(hall.kernel.snapshot())
+    after.seq = before.seq
+    assert after == before
     assert hall.kernel.state.tally.orders_accepted == 1
 
 

@@ -17,7 +17,8 @@ from gateway.kernel import Kernel
 from gateway.shell.config import load
 from gateway.shell.inbox import Inbox
 from gateway.shell.journal.memory import MemoryJournal
-from gateway.shell.runtime import Runtime, replay
+from gateway.shell.recovery import replay
+from gateway.shell.runtime import Runtime
 from gateway.site import Site
 
 WAIT_S = 10.0

@@ -13,9 +13,10 @@ from gateway.contract import AlarmEvent, AnnounceLoad, HostRequest, Input, Reset
 from gateway.devices.conveyor import ConveyorReport, Zone
 from gateway.devices.echo import Echo
 from gateway.kernel import Kernel
+from gateway.shell import engine as engine_module
 from gateway.shell import inbox as inbox_module
-from gateway.shell import runtime as runtime_module
-from gateway.shell.runtime import HALTED, HEALTHY, JOURNAL_FULL, ReplayFailed
+from gateway.shell.engine import HALTED, HEALTHY, JOURNAL_FULL
+from gateway.shell.recovery import ReplayFailed, replay
 
 Wait = Callable[[Callable[[], bool]], Awaitable[None]]
 Shown = Callable[..., ConveyorReport]
@@ -105,7 +106,7 @@ async def test_a_command_that_could_not_be_written_comes_back_as_an_input(
 async def test_a_full_journal_accepts_nothing_and_goes_on_by_itself_when_there_is_room(
     bench: Any, wait: Wait, conveyor: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime_module, "FULL_RETRY_S", 0.01)
+    monkeypatch.setattr(engine_module, "FULL_RETRY_S", 0.01)
     async with bench.running():
         bench.driver.connect()
         await wait(lambda: bench.runtime.kernel.state.conveyors["C1"].health.link == "up")
@@ -132,7 +133,7 @@ async def test_a_full_journal_accepts_nothing_and_goes_on_by_itself_when_there_i
 async def test_a_request_that_was_under_way_when_the_disk_filled_is_answered_in_the_end(
     bench: Any, wait: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime_module, "FULL_RETRY_S", 0.01)
+    monkeypatch.setattr(engine_module, "FULL_RETRY_S", 0.01)
     async with bench.running():
         bench.journal.full = True
         asked = asyncio.create_task(announced(bench))
@@ -293,7 +294,7 @@ async def test_without_a_snapshot_the_journal_alone_gives_the_same_state(
         await wait(lambda: bool(bench.driver.sent))
     live, kernel = bench.runtime.kernel.snapshot(), Kernel(bench.site)
     bench.journal.reopen()
-    assert runtime_module.replay(kernel, bench.journal, 0) == bench.journal.last_seq
+    assert replay(kernel, bench.journal, 0) == bench.journal.last_seq
     assert kernel.snapshot() == live
 
 
