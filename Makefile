@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.filled
 DEMO_ARGS ?=
 TEST_ARGS ?= --numprocesses 2 --dist worksteal
 
-.PHONY: venv demo test check bench clean
+.PHONY: venv demo test check coverage bench clean
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -26,6 +26,11 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: venv
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest tests/gateway/dispatch tests/gateway/devices -q
+	$(BIN)/python -m coverage report
 
 bench: venv
 	$(BIN)/python -m bench

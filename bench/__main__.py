@@ -1,4 +1,4 @@
-"""Every bench, one after another: `python -m bench [--json FILE]`."""
+"""Every bench but the long one (`bench.crash`), one after another: `python -m bench [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import check, journal, kernel, scan
+from bench import check, journal, kernel, power, restart, scan
 
-BENCHES = {"check": check.main, "journal": journal.main, "kernel": kernel.main, "scan": scan.main}
+BENCHES = {
+    "check": check.main,
+    "journal": journal.main,
+    "kernel": kernel.main,
+    "power": power.main,
+    "restart": restart.main,
+    "scan": scan.main,
+}
 
 
 def main() -> int:

@@ -59,7 +59,7 @@ class App:
         self.site = site
         self.reload_asked = asyncio.Event()
         self._log = log
-        self._journal = SqliteJournal.open(data / "journal", site.site.id)
+        self._journal = SqliteJournal.open(data / "journal", site.site.id, bytes_max=site.journal.disk_mib_max * 2**20)
         restored = restore(site, self._journal)
         kernel = restored.kernel
         if refusal := kernel.site_refusal(site):
@@ -70,7 +70,9 @@ class App:
             log.warning("clock went back", text=problem)
         self.inbox = Inbox(log)
         self.drivers: Mapping[DeviceId, Driver] = drivers_for(site, self.inbox, steady)
-        self.runtime = Runtime(kernel, self._journal, self.inbox, self.drivers, log, steady, encode_site(site))
+        self.runtime = Runtime(
+            kernel, self._journal, self.inbox, self.drivers, log, steady, encode_site(site), restored.replayed
+        )
         self.channels = [FolderChannel(c.id, data / "inbox" / c.id, self.runtime.ask, log) for c in site.channels]
 
     async def _reload_when_asked(self, reread: Callable[[], Loaded]) -> None:
@@ -82,7 +84,7 @@ class App:
             loaded = await asyncio.to_thread(reread)
             if loaded.site is None:
                 first, count = loaded.problems[0], len(loaded.problems)
-                more = f" and {count - 1} more problems" if count > 1 else ""
+                more = f" (and {count - 1} more)" if count > 1 else ""
                 problem = f"{first.where()}: {first.message}{more}"
                 self.runtime.not_reloaded(f"{problem}. Mend it, try it with `stellwerk check`, then reload again")
             else:

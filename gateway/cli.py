@@ -18,6 +18,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
+from gateway.commands import journal
+from gateway.commands.replay import replay
+from gateway.commands.resolve import resolve
 from gateway.commands.simulate import simulate
 
 app = typer.Typer(
@@ -32,7 +35,10 @@ class Format(StrEnum):
     json = "json"
 
 
+app.command()(replay)
+app.command()(resolve)
 app.command()(simulate)
+app.add_typer(journal.app, name="journal")
 
 
 def main() -> None:

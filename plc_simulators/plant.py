@@ -67,6 +67,7 @@ class Plant:
         ]
         self._paces = [model.pace for model in (*self._lines, *self.vehicles.values())]
         self._controllers = {line.layout.id: line.controller for line in self._lines}
+        self._line_by_id = {line.layout.id: line for line in self._lines}
         self._boxes = [line.controller.mailbox for line in self._lines]
         for pace in self._paces:
             pace.scans = self._scans
@@ -237,7 +238,7 @@ class Plant:
         if device in self.vehicles:
             self.vehicles[device].pace.rouse()
         else:
-            self._line(device).pace.rouse()
+            self.line(device).pace.rouse()
         if device in self.vehicles:
             self._vehicle_fault(fault, on)
         elif kind in ("lane_full", "lane_disabled", "no_read", "double_scan", "divert_missed"):
@@ -250,15 +251,16 @@ class Plant:
         elif kind == "slow_plc":
             self.controllers()[device].mailbox.delay_ns = fault.number * 1_000_000 if on else 0
         elif kind == "e_stop":
-            self._line(device).controller.unit.locked = on
+            self.line(device).controller.unit.locked = on
             if on:
-                self._line(device).emergency_stop(self.now_ns)
+                self.line(device).emergency_stop(self.now_ns)
         elif kind == "plc_restart" and on:
-            self._line(device).restart()
+            self.line(device).restart()
         return fault
 
-    def _line(self, device: str) -> Conveyor | Sorter | RobotCell:
-        return next(line for line in self._lines if line.layout.id == device)
+    def line(self, device: str) -> Conveyor | Sorter | RobotCell:
+        """The model behind one PLC; KeyError where there is none."""
+        return self._line_by_id[device]
 
     def _sorter_fault(self, fault: Fault, on: bool) -> None:
         sorter = self.sorters[fault.device]

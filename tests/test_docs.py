@@ -73,6 +73,11 @@ def problem_of_command(said: str) -> str:
     command = group.commands.get(name)
     if command is None:
         return f"there is no command {name}"
+    if hasattr(command, "commands"):
+        # A command with commands of its own, such as `journal verify`.
+        if not rest or rest[0] not in command.commands:
+            return f"{name} has no command {' '.join(rest[:1])}"
+        command = command.commands[rest[0]]
     known = {option for parameter in command.params for option in parameter.opts}
     unknown = [word for word in rest if word.startswith("--") and word not in known | {"--help"}]
     return f"{name} has no option {', '.join(unknown)}" if unknown else ""

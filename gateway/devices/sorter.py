@@ -167,6 +167,8 @@ class Track(msgspec.Struct):
     load: str = ""
     lanes: tuple[int, ...] = ()
     why_reject: str = ""
+    withdrawn: bool = False
+    """A person has told since that the load is elsewhere."""
 
 
 class Sorter(msgspec.Struct):

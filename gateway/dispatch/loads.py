@@ -35,7 +35,7 @@ def add_barcodes(state: State, load: Load, barcodes: tuple[str, ...]) -> None:
 
 def looked_for(turn: Turn, load: LoadId) -> None:
     """A person has told where the load is, or that it is gone: nobody need look for it any more."""
-    codes = ("not scanned", f"lost {load}", f"gave up {load}", f"mis-sort {load}")
+    codes = ("not scanned", f"lost {load}", f"gave up {load}", f"mis-sort {load}", f"two places {load}")
     for alarm in list(turn.state.alarms.values()):
         if alarm.code in codes:
             turn.clear_alarm(alarm.source, alarm.code)

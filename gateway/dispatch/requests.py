@@ -27,7 +27,7 @@ from gateway.contract import (
 from gateway.devices import workstation
 from gateway.devices.conveyor import Conveyor, ResetZone
 from gateway.devices.robot_cell import Control
-from gateway.dispatch import flow, ledger, loads, orders, work
+from gateway.dispatch import flow, ledger, loads, orders, sort, work
 from gateway.dispatch.state import ORDER_ENDED, Entry
 from gateway.dispatch.traffic import trips
 from gateway.dispatch.turn import Turn
@@ -184,6 +184,7 @@ def _announce(turn: Turn, request: AnnounceLoad) -> str | None:
     loads.add_barcodes(turn.state, known, request.barcodes)
     known.unsure = ""
     loads.looked_for(turn, known.load)
+    sort.withdraw(turn, known.load)
     return None
 
 

@@ -6,7 +6,7 @@ apart, counted by reason and put right: a person clarifies what could not be rea
 
 from __future__ import annotations
 
-from gateway.contract import DeviceId
+from gateway.contract import DeviceId, LoadId
 from gateway.devices.conveyor import Discharge
 from gateway.devices.facts import Diverted, DivertFailed, LaneEmptied, Scanned, TrackLost
 from gateway.devices.sorter import ALTERNATES_MAX, TRACK, Assign, Sorter, Track
@@ -135,6 +135,13 @@ def diverted(turn: Turn, fact: Diverted) -> None:
         turn.note(fact.device, "rejected", f"track {fact.track_id} ({track.load or 'unknown load'}): {why}")
     location = turn.floor.lane_location.get((fact.device, fact.lane))
     load = turn.state.loads.get(track.load)
+    if load is not None and track.withdrawn:
+        text = (
+            f"{fact.device} says that {load.load} went to lane {fact.lane}, a person has told that it is at "
+            f"{load.location or 'no known place'}. Look where it is and announce it there"
+        )
+        turn.raise_alarm(fact.device, f"two places {load.load}", text)
+        return
     if location is None or load is None:
         why = track.why_reject or "never announced"
         text = f"{fact.device} lane {fact.lane}: an unknown load ({why}) lies there: look at it"
@@ -190,11 +197,19 @@ def divert_failed(turn: Turn, fact: DivertFailed) -> None:
         turn.note(fact.device, "divert failed", f"track {fact.track_id}: {fact.reason}")
 
 
+def withdraw(turn: Turn, load: LoadId) -> None:
+    """A person has told where the load is: what its sorter still reports may be older than that."""
+    for sorter in turn.state.sorters.values():
+        for track in sorter.tracks.values():
+            if track.load == load:
+                track.withdrawn = True
+
+
 def track_lost(turn: Turn, fact: TrackLost) -> None:
     """An item vanished between scan and lane: a person has to find it."""
     track = turn.state.sorters[fact.device].tracks.pop(fact.track_id, None)
     load = turn.state.loads.get(track.load) if track else None
-    if load is None:
+    if load is None or (track is not None and track.withdrawn):
         return
     loads.book(turn, load, "")
     turn.state.tally.loads_lost += 1

@@ -75,7 +75,8 @@ def seen(cell: RobotCell) -> object:
 
 def due_ns(turn: Turn) -> Ns:
     """When this phase has something to do at the latest, hold-offs apart."""
-    standing = (ld.since_ns for infeed in turn.floor.cell_by_infeed for ld in loads.at(turn.state, infeed))
+    places = [place for cell in turn.floor.cells.values() for place in (cell.infeed, cell.outfeed)]
+    standing = (ld.since_ns for place in places for ld in loads.at(turn.state, place))
     idle_ns = (since_ns + NO_ORDER_NS + 1 for since_ns in standing)
     return min((ns for ns in idle_ns if ns > turn.now_ns), default=NEVER_NS)
 
@@ -154,7 +155,7 @@ def sign_off(turn: Turn, person: PersonId) -> None:
 def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
     spec = turn.floor.cells[cell.device]
     standing = loads.at(turn.state, spec.infeed)
-    _watch_infeed(turn, cell, spec.infeed, standing)
+    _watch_places(turn, cell, [*standing, *loads.at(turn.state, spec.outfeed)])
     refusal = cell.refusal()
     if refusal is not None:
         for load in standing:
@@ -181,13 +182,13 @@ def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
         task.reason = f"{cell.device} is working on it"
 
 
-def _watch_infeed(turn: Turn, cell: RobotCell, infeed: LocationId, standing: list[Load]) -> None:
-    """Nothing but a work order takes a load out of the infeed again: one without blocks cell and conveyor."""
+def _watch_places(turn: Turn, cell: RobotCell, standing: list[Load]) -> None:
+    """Nothing but an order takes a load out of a cell again: one without blocks cell and conveyor."""
     idle = [ld for ld in standing if not ld.task and turn.now_ns - ld.since_ns > NO_ORDER_NS]
     if idle:
         text = (
-            f"{cell.device}: {idle[0].load} stands at {infeed} without an order. Take it away and announce it where "
-            "you put it, or order work on it"
+            f"{cell.device}: {idle[0].load} stands at {idle[0].location} without an order. Take it away and announce "
+            "it where you put it, or order something for it"
         )
         turn.raise_alarm(cell.device, "load without order", text)
     else:

@@ -17,7 +17,7 @@ from gateway.contract import Effect, Input
 from gateway.kernel import Kernel
 from gateway.shell.journal import Journal, JournalError, JournalFull
 
-SNAPSHOT_EVERY = 5_000
+SNAPSHOT_EVERY = 2_000
 """Inputs between two snapshots: what a start has to replay at the most, well under a second."""
 FULL_RETRY_S = 1.0
 DRAWN_BYTES = 16
@@ -64,7 +64,11 @@ class Engine:
         now_ns: Callable[[], int],
         pause_s: Callable[[float], Awaitable[None]],
         snapshot_every: int = SNAPSHOT_EVERY,
+        replayed: int = 0,
     ) -> None:
+        """`replayed`: inputs since the newest snapshot, as the start has found them. A process that ends again and
+        again would else never come to take one, and each start would last longer.
+        """
         self.kernel = kernel
         self.status = HEALTHY
         self.last_seq = journal.last_seq
@@ -73,7 +77,7 @@ class Engine:
         self._now_ns = now_ns
         self._pause_s = pause_s
         self._snapshot_every = snapshot_every
-        self._since_snapshot = 0
+        self._since_snapshot = replayed
         self._drawn: list[tuple[int, int, bytes]] = []
         """What earlier batches drew and the journal has not been told yet."""
 
@@ -113,7 +117,7 @@ class Engine:
         """Into the journal, whatever it takes: until there is room the world waits, and a person is told once."""
         while True:
             try:
-                await self._journal.commit(records)
+                await self._journal.commit(records, self._drawn)
             except JournalFull as error:
                 if self.status == HEALTHY:
                     self.status = JOURNAL_FULL

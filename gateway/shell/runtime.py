@@ -56,9 +56,10 @@ class Runtime:
         log: Log,
         steady: SteadyClock | None = None,
         site: str = "",
+        replayed: int = 0,
     ) -> None:
         """`steady` is kernel time, for the drivers' deadlines, too; None begins one at the system clock. `site` as JSON
-        is put in force at the start; "" leaves the kernel's own."""
+        is put in force at the start; "" leaves the kernel's own. `replayed`: see `Engine`."""
         self.kernel = kernel
         self.inbox = inbox
         self.events: deque[tuple[int, Effect]] = deque(maxlen=EVENTS_KEPT_MAX)
@@ -67,7 +68,7 @@ class Runtime:
         self._log = log
         self._clock = steady or SteadyClock(kernel.state.now_ns)
         self._clock_told = False
-        self._engine = Engine(kernel, journal, self, self._clock.now_ns, asyncio.sleep)
+        self._engine = Engine(kernel, journal, self, self._clock.now_ns, asyncio.sleep, replayed=replayed)
         self._asked: dict[tuple[str, str], list[asyncio.Future[Reply]]] = {}
         self._drivers = list({id(d): d for d in drivers.values()}.values())
         self._site_said = site

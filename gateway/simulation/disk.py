@@ -82,6 +82,11 @@ class SimJournal:
         self._disk = disk
 
     @property
+    def first_seq(self) -> int:
+        """See `History.first_seq`: a run is short enough to keep everything."""
+        return 1
+
+    @property
     def last_seq(self) -> int:
         """See `Journal.last_seq`."""
         return len(self._disk.records)
@@ -110,9 +115,14 @@ class SimJournal:
         """See `Journal.read`."""
         return iter(self._disk.records[after_seq:])
 
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
-        """See `Journal.latest_snapshot`."""
-        return self._disk.snapshots[-1] if self._disk.snapshots else None
+    def read_drawn(self, after_seq: int) -> Iterator[tuple[int, int, bytes]]:
+        """See `History.read_drawn`."""
+        return (drawn for drawn in self._disk.drawn if drawn[0] > after_seq)
+
+    def latest_snapshot(self, up_to_seq: int | None = None) -> tuple[int, bytes] | None:
+        """See `History.latest_snapshot`."""
+        found = [s for s in self._disk.snapshots if up_to_seq is None or s[0] <= up_to_seq]
+        return found[-1] if found else None
 
     async def save_snapshot(self, seq: int, at_ns: int, state: bytes) -> None:  # noqa: ARG002 - nobody asks for the time
         """See `Journal.save_snapshot`."""

@@ -96,6 +96,7 @@ class PlcClient:
         self._bad_ns: int | None = None
         self._ring = RingCursor(ENTRIES) if device in room.plant.sorters else None
         self._boot_id: int | None = None
+        self._steps = -1
 
     def look(self) -> None:
         """See `Client.look`."""
@@ -171,6 +172,10 @@ class PlcClient:
             self._shown = None
         if self._ring is not None:
             self._drain(came_up)
+        steps = room.wire.steps(self.device)
+        if steps == self._steps and not came_up:
+            return
+        self._steps = steps
         mark = room.wire.mark(self.device)
         if mark != self._shown:
             self._shown = mark

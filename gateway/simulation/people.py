@@ -158,7 +158,7 @@ class Operator:
             self._ask(ResetDevice(source, zone))
         elif code == "machine aborted":
             self._ask(ResetDevice(source))
-        elif code.startswith(("lost ", "gave up ", "mis-sort ")):
+        elif code.startswith(("lost ", "gave up ", "mis-sort ", "two places ")):
             self._find(code.rpartition(" ")[2], state)
         elif code in ("not scanned", "load without order", "load on deck", "unknown load") or code.startswith(
             ("stranger in", "unknown track", "nameless load", "unknown load in")

@@ -101,7 +101,8 @@ class Server:
         self._sending: dict[str, Command[Any]] = {}
         self._coroutine: Coroutine[Any, Any, None] | Generator[Pause, None, None] | None = None
         self._deadline_ns = 0
-        self.engine = Engine(restored.kernel, self._journal, self, self._clock.now_ns, _pause_s, SNAPSHOT_EVERY)
+        now_ns, replayed = self._clock.now_ns, restored.replayed
+        self.engine = Engine(restored.kernel, self._journal, self, now_ns, _pause_s, SNAPSHOT_EVERY, replayed)
         epoch = max(restored.kernel.state.epoch + 1, (BEGIN_NS + timeline.now_ns + self.wall_offset_ns) // SECOND)
         self._begin([Started(epoch, "simulated"), *self._site_input(at_start=True)])
 

@@ -50,6 +50,10 @@ class Wire:
         cell = self._plant.cells[device]
         return head, cell.track_id, cell.processed, cell.defective, cell.infeed.room(), cell.outfeed.room()
 
+    def steps(self, device: str) -> int:
+        """A number that stays while a PLC has done nothing that could change what it shows."""
+        return self._plant.line(device).pace.steps
+
     def report(self, device: str) -> Any:
         """All levels of a device, as now."""
         if device in self._plant.vehicles:

@@ -224,6 +224,12 @@ class PolicySpec(Spec):
     """An idle vehicle on its parking place charges when its battery is lower than this."""
 
 
+class JournalSpec(Spec):
+    """How much of the past is kept: beyond `disk_mib_max` MiB the oldest inputs make room, as far as restarts allow."""
+
+    disk_mib_max: Annotated[int, Field(ge=16)] = 2_048
+
+
 class Site(Spec):
     """A whole site. Profiles are resolved by name from the site's own and the shipped ones."""
 
@@ -236,3 +242,4 @@ class Site(Spec):
     people: tuple[PersonSpec, ...] = ()
     channels: tuple[ChannelSpec, ...] = ()
     policies: PolicySpec = PolicySpec()
+    journal: JournalSpec = JournalSpec()

@@ -32,13 +32,15 @@ class Steady(Protocol):
 class Pace:
     """Where one model stands in time: `at` is the last scan that it has done, `due` the next that it must do."""
 
-    __slots__ = ("_model", "at", "due", "scans")
+    __slots__ = ("_model", "at", "due", "scans", "steps")
 
     def __init__(self, model: Steady) -> None:
         self._model = model
         self.scans = Scans()
         self.at = 0
         self.due = 0
+        self.steps = 0
+        """Scans really done: what the model shows changes in them only."""
 
     def catch_up(self) -> None:
         """Bring the model to the present."""
@@ -54,5 +56,6 @@ class Pace:
 
     def step_done(self) -> None:
         """The model has done one scan more."""
+        self.steps += 1
         self.at = self.scans.now + 1
         self.due = self.at + 1 + min(self._model.quiet_scans(), QUIET_SCANS_MAX)

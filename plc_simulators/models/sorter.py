@@ -166,6 +166,7 @@ class Sorter:
 
     def lane_emptied(self, number: int, now_ns: int) -> None:
         """Somebody has emptied a lane."""
+        self.pace.rouse()
         self.ring.append(Entry(type=ring.LANE_EMPTIED, lane=number, plc_ms=_plc_ms(now_ns)))
 
     def emergency_stop(self, now_ns: int) -> None:

@@ -36,6 +36,8 @@ class Roadmap:
             self.speed_mm_s[edge.from_node, edge.to_node] = edge.speed_max_mm_s
             if edge.both_ways:
                 self.speed_mm_s[edge.to_node, edge.from_node] = edge.speed_max_mm_s
+        self.after: dict[NodeId, list[NodeId]] = {n: [b for a, b in self.speed_mm_s if a == n] for n in self.nodes}
+        """Node → where one can drive from there."""
         self._index = {node: i for i, node in enumerate(self.nodes)}
         self._names = list(self.nodes)
         self._graph: rx.PyDiGraph[NodeId, float] = rx.PyDiGraph()

@@ -50,7 +50,8 @@ class Schedule:
 def simulate(roadmap: Roadmap, movers: list[Mover]) -> Schedule:
     """Drive all movers ahead until each is at the end of its way, or nobody can move.
 
-    If first come, first served leaves somebody locked up, each vehicle in turn is given a head start.
+    If first come, first served leaves somebody locked up, each vehicle in turn is given a head start. In the end they
+    drive without looking out for head-on meetings: on a ring everybody comes back to everybody, and it may go well.
     """
     driven = [_driven(roadmap, mover) for mover in sorted(movers, key=lambda m: m.vehicle)]
     best = _Simulation(driven, "").run()
@@ -58,6 +59,10 @@ def simulate(roadmap: Roadmap, movers: list[Mover]) -> Schedule:
         if not best.locked:
             break
         other = _Simulation(driven, mover.vehicle).run()
+        if len(other.locked) < len(best.locked):
+            best = other
+    if best.locked:
+        other = _Simulation(driven, "", looks_out=False).run()
         if len(other.locked) < len(best.locked):
             best = other
     return best
@@ -86,7 +91,8 @@ class _Driven:
 
 
 class _Simulation:
-    def __init__(self, driven: list[_Driven], head_start: DeviceId) -> None:
+    def __init__(self, driven: list[_Driven], head_start: DeviceId, *, looks_out: bool = True) -> None:
+        self.looks_out = looks_out
         self.driven = {m.vehicle: replace(m) for m in driven}
         if head_start:
             self.driven[head_start].ready_s = -NEVER_S
@@ -127,7 +133,9 @@ class _Simulation:
 
     def _may_step(self, mover: _Driven) -> bool:
         of_others = self.held ^ mover.held
-        return not mover.steps[mover.at].bits & of_others and not self._meets_head_on(mover, of_others)
+        if mover.steps[mover.at].bits & of_others:
+            return False
+        return not (self.looks_out and self._meets_head_on(mover, of_others))
 
     def _meets_head_on(self, mover: _Driven, of_others: int) -> bool:
         """The next vehicle on the way will come back through what this one would enter (a spur, a two-way aisle)."""

@@ -1,8 +1,8 @@
 """A way out for vehicles that stand in one another's way.
 
 The passing order keeps that from happening as long as everybody drives as it was planned. A vehicle that gives up its
-way, is driven by hand or fails in a station breaks the plan; then one of those locked up steps aside, over a parking
-place, and goes on from there to where it was going.
+way, is driven by hand or fails in a station breaks the plan; then one of those locked up steps aside, to a parking
+place or to whatever node beside it is free, and goes on from there to where it was going.
 """
 
 from __future__ import annotations
@@ -47,32 +47,40 @@ def untangle(turn: Turn) -> None:
 def _detours(turn: Turn, locked: list[DeviceId]) -> list[Trip]:
     """What each of them could do instead, those without a load first: they are the quickest out of the way."""
     able = [v for v in locked if occupancy.refusal(turn, v) is None]
-    found = []
+    found: list[Trip] = []
     for vehicle in sorted(able, key=lambda v: bool(turn.state.standing.get(v))):
         others = [v for v in turn.floor.agvs if v != vehicle]
-        taken = set[NodeId]().union(*(occupancy.way_held(turn, other) for other in others))
-        for refuge in (turn.floor.agvs[v].home for v in (vehicle, *others)):
-            trip = None if refuge in taken else _over(turn, vehicle, refuge, frozenset(taken))
-            if trip is not None:
-                found.append(trip)
+        taken = frozenset().union(*(occupancy.way_held(turn, other) for other in others))
+        homes = [turn.floor.agvs[v].home for v in (vehicle, *others)]
+        ways = [_aside(turn, vehicle, home, taken) for home in homes if home not in taken]
+        ways += [[trips.stands_at(turn, vehicle), node] for node in _free_beside(turn, vehicle, taken)]
+        found += filter(None, (_over(turn, vehicle, way) for way in ways if way))
     return found[:TRIES_MAX]
 
 
-def _over(turn: Turn, vehicle: DeviceId, refuge: NodeId, taken: frozenset[NodeId]) -> Trip | None:
-    """Its trip by way of `refuge`, not through where others stand until there; None where there is no such way."""
-    roadmap, start = turn.floor.roadmap, trips.stands_at(turn, vehicle)
-    aside = roadmap.way(start, refuge, taken - {start})
-    if aside is None or (taken & set(aside[1:])):
-        return None
-    trip, way = turn.state.trips.get(vehicle), list(aside)
+def _aside(turn: Turn, vehicle: DeviceId, refuge: NodeId, taken: frozenset[NodeId]) -> list[NodeId] | None:
+    """The way to a parking place that does not pass where others stand."""
+    start = trips.stands_at(turn, vehicle)
+    way = turn.floor.roadmap.way(start, refuge, taken - {start})
+    return None if way is None or taken & set(way[1:]) else list(way)
+
+
+def _free_beside(turn: Turn, vehicle: DeviceId, taken: frozenset[NodeId]) -> list[NodeId]:
+    """Nodes next to where it stands that are free: it may drive on there, once around if need be."""
+    return [node for node in turn.floor.roadmap.after[trips.stands_at(turn, vehicle)] if node not in taken]
+
+
+def _over(turn: Turn, vehicle: DeviceId, way: list[NodeId]) -> Trip | None:
+    """Its trip by way of `way`; None where its goals can't be reached from there."""
+    roadmap, trip = turn.floor.roadmap, turn.state.trips.get(vehicle)
     if trip is None:
-        return trips.empty(turn, vehicle, way)
-    goals = [trip.nodes[-1]]
-    if trip.pick_at >= trip.released:
-        goals.insert(0, trip.nodes[trip.pick_at])
+        goals = [turn.floor.agvs[vehicle].home]
+    else:
+        goals = [trip.nodes[trip.pick_at]] if trip.pick_at >= trip.released else []
+        goals.append(trip.nodes[-1])
     for goal in goals:
         part = roadmap.way(way[-1], goal)
         if part is None:
             return None
-        way.extend(part[1:])
-    return trips.redirected(turn, trip, way)
+        way = [*way, *part[1:]]
+    return trips.empty(turn, vehicle, way) if trip is None else trips.redirected(turn, trip, way)

@@ -18,6 +18,8 @@ BODY_BYTES_MAX = 16 * 2**20
 
 Record = tuple[int, int, bytes]
 """seq, at_ns, body"""
+Drawn = tuple[int, int, bytes]
+"""first and last number of a batch of inputs, and the digest of the effects that they drew"""
 _HEAD = struct.Struct(">qq")
 _INT64_MAX = 2**63 - 1
 
@@ -29,10 +31,17 @@ def genesis(site_id: str) -> bytes:
 
 def link(previous: bytes, seq: int, at_ns: int, body: bytes) -> bytes:
     """The digest of one record, given that of the record before it."""
-    digest = blake2b(previous, digest_size=DIGEST_BYTES)
-    digest.update(_HEAD.pack(seq, at_ns))
-    digest.update(body)
-    return digest.digest()
+    return blake2b(previous + _HEAD.pack(seq, at_ns) + body, digest_size=DIGEST_BYTES).digest()
+
+
+def seal(first: bytes, seq: int, at_ns: int, state: bytes, state_format: int, input_digest: bytes | None) -> bytes:
+    """The digest over a snapshot; `first` is the site's genesis, `input_digest` that of the last input contained.
+
+    Format 0 is that of layout 1, which knew neither of the two and left both out.
+    """
+    if state_format == 0 or input_digest is None:
+        return link(first, seq, at_ns, state)
+    return link(link(input_digest, state_format, 0, first), seq, at_ns, state)
 
 
 def checked(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -49,3 +58,12 @@ def checked(records: Sequence[Record]) -> tuple[Record, ...]:
         if len(body) > BODY_BYTES_MAX:
             raise ValueError(f"input {seq} has {len(body)} bytes, at most {BODY_BYTES_MAX} are stored: split it")
     return batch
+
+
+def checked_drawn(drawn: Sequence[Drawn]) -> tuple[Drawn, ...]:
+    """`drawn` as rows that may be stored. ValueError for numbers that are none or digests of another size."""
+    rows = tuple(drawn)
+    for first, last, digest in rows:
+        if not 0 < first <= last <= _INT64_MAX or len(digest) != DIGEST_BYTES:
+            raise ValueError(f"what the inputs {first} to {last} drew, in {len(digest)} bytes, can't be stored")
+    return rows

@@ -51,20 +51,50 @@ class JournalDamaged(JournalError):
     def __init__(self, path: Path, seq: int, problem: str) -> None:
         where = f"at input {seq}" if seq else "in its structure"
         super().__init__(
-            f"journal {path} is damaged {where} ({problem}): keep the file, restore the last good copy, "
-            "and have the disk checked"
+            f"journal {path} is damaged {where} ({problem}): nothing was changed. `stellwerk journal verify {path}` "
+            "says what is sound, `stellwerk journal repair` saves it into a new file; have the disk checked"
         )
         self.path = path
         self.seq = seq
 
 
-class JournalGap(JournalError):
-    """Sequence numbers do not follow on one another. Nothing of the batch was stored."""
+class JournalOutdated(JournalError):
+    """The file is sound but older than what has been seen of it: an old copy was put back, or it is gone."""
 
-    def __init__(self, what: str, got: int, expected: int) -> None:
-        super().__init__(f"{what} {got} is out of turn, {expected} was expected: nothing of it was stored")
+    def __init__(self, path: Path, problem: str, otherwise: str = "") -> None:
+        """`otherwise`: what to do where the newer file is lost."""
+        otherwise = otherwise or (
+            f"Where that one is lost, `stellwerk journal repair {path.parent}` goes on with what is there, and says "
+            "what a person must do"
+        )
+        super().__init__(
+            f"journal {path} {problem}: put the newer file back (with its -wal, if there is one). {otherwise}"
+        )
+        self.path = path
+
+
+class JournalGap(JournalError):
+    """Numbers that do not follow on one another (nothing of the batch was stored), or inputs that are not there."""
+
+    def __init__(self, what: str, got: int, expected: int, text: str = "") -> None:
+        """`text` in place of the usual words."""
+        super().__init__(text or f"{what} {got} is out of turn, {expected} was expected: nothing of it was stored")
         self.got = got
         self.expected = expected
+
+    @classmethod
+    def compacted(cls, after_seq: int, first_seq: int) -> JournalGap:
+        """Somebody asks for inputs that have made room for newer ones."""
+        text = (
+            f"input {after_seq + 1} is no longer in the journal: older ones have made room for newer ones, the oldest "
+            f"that is left is {first_seq}. Begin there, or raise the site's limit for the journal to keep more"
+        )
+        return cls("input", after_seq + 1, first_seq, text)
+
+    @classmethod
+    def beyond(cls, after_seq: int, last_seq: int) -> JournalGap:
+        """Somebody asks for what follows on an input that does not exist yet."""
+        return cls("input", after_seq, last_seq, f"there is no input {after_seq} yet, the journal ends with {last_seq}")
 
 
 class JournalClosed(JournalError):

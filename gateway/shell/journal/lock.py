@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from gateway.shell.journal.errors import JournalLocked
+from gateway.shell.journal.errors import JournalLocked, JournalUnusable
 
 
 class FolderLock:
@@ -31,6 +31,15 @@ class FolderLock:
         except OSError:
             os.close(self._fd)
             raise
+
+    @classmethod
+    def taken(cls, folder: Path) -> FolderLock:
+        """Take the lock. Raises `JournalLocked`, and `JournalUnusable` where the user may not write."""
+        try:
+            return cls(folder)
+        except OSError as error:
+            next_step = "give the gateway's user the right to write there, or choose another folder"
+            raise JournalUnusable(folder, str(error), next_step) from error
 
     def release(self) -> None:
         """Let go; a second call does nothing. The file stays: removing it would race with the next owner."""

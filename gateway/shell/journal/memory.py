@@ -22,34 +22,49 @@ class MemoryJournal:
         self.full = False
         self._records: list[chain.Record] = []
         self._snapshots: list[tuple[int, bytes]] = []
+        self._drawn: list[chain.Drawn] = []
         self._closed = False
+
+    @property
+    def first_seq(self) -> int:
+        """Always 1: nothing has to make room."""
+        return 1
 
     @property
     def last_seq(self) -> int:
         """The number of the newest input, 0 when there is none."""
         return len(self._records)
 
-    async def commit(self, records: Sequence[chain.Record]) -> None:
+    async def commit(self, records: Sequence[chain.Record], drawn: Sequence[chain.Drawn] = ()) -> None:
         """See `Journal.commit`."""
-        batch = chain.checked(records)
-        if not batch:
+        batch, told = chain.checked(records), chain.checked_drawn(drawn)
+        if not batch and not told:
             return
         self._must_take()
-        if batch[0][0] != self.last_seq + 1:
+        if batch and batch[0][0] != self.last_seq + 1:
             raise JournalGap("input", batch[0][0], self.last_seq + 1)
+        if told and told[-1][1] > self.last_seq:
+            raise JournalGap.beyond(told[-1][1], self.last_seq)
         self._records.extend(batch)
+        self._drawn.extend(told)
 
     def read(self, after_seq: int) -> Iterator[chain.Record]:
         """See `Journal.read`."""
         self._must_be_open()
         if after_seq > self.last_seq:
-            raise JournalGap("reading after input", after_seq, self.last_seq)
+            raise JournalGap.beyond(after_seq, self.last_seq)
         return iter(self._records[max(after_seq, 0) :])
 
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
+    def read_drawn(self, after_seq: int) -> Iterator[chain.Drawn]:
+        """See `Journal.read_drawn`."""
+        self._must_be_open()
+        return iter([row for row in self._drawn if row[0] > after_seq])
+
+    def latest_snapshot(self, up_to_seq: int | None = None) -> tuple[int, bytes] | None:
         """See `Journal.latest_snapshot`."""
         self._must_be_open()
-        return self._snapshots[-1] if self._snapshots else None
+        there = [found for found in self._snapshots if up_to_seq is None or found[0] <= up_to_seq]
+        return there[-1] if there else None
 
     async def save_snapshot(self, seq: int, at_ns: int, state: bytes) -> None:  # noqa: ARG002 - the disk keeps the time
         """See `Journal.save_snapshot`."""

@@ -1,106 +1,164 @@
-"""The journal's file as a synchronous object: append a group, keep a snapshot, read with the chain checked.
+"""The journal's file as a synchronous object that writes: append a group, keep a snapshot, make room.
 
-`append` and `put_snapshot` belong to the writer thread; reading opens a connection of its own and may happen
-in any thread at the same time (WAL readers and the writer do not wait for one another).
+All of it belongs to the writer thread; whoever reads has a connection of its own (reader.py) and may do so at the same
+time: WAL readers and the writer do not wait for one another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import apsw
 import structlog
 
-from gateway.shell.journal import chain, schema
-from gateway.shell.journal.errors import (
-    JournalDamaged,
-    JournalError,
-    JournalFull,
-    JournalGap,
-    JournalUnusable,
-)
+from gateway.shell.journal import chain, ends, retention, schema, snapshots, witness
+from gateway.shell.journal.errors import JournalDamaged, JournalGap
+from gateway.shell.journal.retention import Limits
+from gateway.shell.journal.snapshots import STATE_FORMAT
+from gateway.shell.journal.sqlite_errors import explained, told
 
-SNAPSHOTS_KEPT = 2
-READ_ROWS_MAX = 512
-"""Rows fetched at once: a long reading must not hold one read transaction, or the WAL would only grow."""
-_READ = "SELECT seq, at_ns, body, digest FROM inputs WHERE seq >= ? ORDER BY seq LIMIT ?"
-_FORGET_OLDER = """
-DELETE FROM snapshots WHERE seq NOT IN (SELECT seq FROM snapshots ORDER BY seq DESC LIMIT ?)
-"""
+INPUT = "INSERT INTO inputs VALUES(?, ?, ?, ?)"
+# The same batch may be told again: after a failed sync nobody knows whether the first time has lasted.
+DRAWN = "INSERT OR REPLACE INTO drawn VALUES(?, ?, ?)"
+SNAPSHOT = "INSERT OR REPLACE INTO snapshots VALUES(?, ?, ?, ?, ?, ?)"
+HEAD = "UPDATE anchors SET seq = ?, digest = ? WHERE name = 'head'"
+BASE = "UPDATE anchors SET seq = ?, digest = ? WHERE name = 'base'"
 _log = structlog.get_logger("journal")
 
-
-def explained(path: Path, error: apsw.Error | OSError, *, reading: bool = False) -> JournalError:
-    """SQLite's and the system's errors in the house's words."""
-    problem = f"{type(error).__name__}: {error}"
-    if reading and isinstance(error, apsw.IOError):
-        return JournalUnusable(path, problem, "have the disk checked, then try again")
-    if isinstance(error, (apsw.FullError, apsw.IOError)):
-        return JournalFull(path, problem)
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
-        return JournalDamaged(path, 0, problem)
-    if isinstance(error, apsw.BusyError):
-        # As with a full disk nothing was taken and waiting helps: no reason for a gateway to end.
-        return JournalFull(path, problem, "end the other program that holds the file locked")
-    return JournalUnusable(path, problem, "check the path and that the gateway's user may write there")
-
-
-def _rows(connection: apsw.Connection, statement: str, values: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
-    # STRICT tables hold the columns' types, so nothing is checked again here.
-    return connection.execute(statement, values).fetchall()
+Statements = Sequence[tuple[str, Sequence[tuple[int | bytes | None, ...]]]]
 
 
 class Store:
     """One open journal file. `last_seq` and the digest of that input are the end of the chain."""
 
-    def __init__(self, path: Path, site_id: str, pages_max: int | None) -> None:
+    def __init__(self, path: Path, site_id: str, limits: Limits, state_format: int = STATE_FORMAT) -> None:
         """Open or create the file. Raises any `JournalError` but Locked, Gap and Closed."""
         self.path = path
+        self._site_id = site_id
         self._genesis = chain.genesis(site_id)
-        try:
-            self._connection = schema.connect(path, site_id, pages_max)
-        except (apsw.Error, OSError) as error:
-            raise explained(path, error) from error
-        try:
-            self._find_end()
-        except apsw.Error as error:
-            self._connection.close()
-            raise explained(path, error) from error
+        self._limits = limits
+        self.state_format = state_format
+        self._appended_bytes = retention.LOOK_BYTES
+        self._appended_rows = 0
+        self._goal_seq: int | None = None
+        self._nothing_to_free = False
+        self._witnessed = -1
+        with told(path):
+            ends.check_existence(path)
+            self._connection = schema.connect(path, site_id, limits.pages_max)
+            try:
+                found = self._find_ends()
+                snapshots.check_newest(self._connection, path, state_format)
+                ends.check_witness(self._connection, path, found)
+            except BaseException:
+                # Fate: raised again; only the connection is let go first.
+                self._connection.close()
+                raise
 
-    def _find_end(self) -> None:
-        rows = _rows(self._connection, "SELECT seq, digest FROM inputs ORDER BY seq DESC LIMIT 1")
-        self.last_seq: int = rows[0][0] if rows else 0
-        self._last_digest: bytes = rows[0][1] if rows else self._genesis
-        kept = _rows(self._connection, "SELECT coalesce(max(seq), 0) FROM snapshots")
-        self._newest_snapshot: int = kept[0][0]
+    def _find_ends(self) -> ends.Ends:
+        found = ends.find(self._connection, self.path, self._site_id)
+        self.base_seq, self._base_digest = found.base_seq, found.base_digest
+        self.last_seq, self._last_digest, self._last_at_ns = found.last_seq, found.last_digest, found.last_at_ns
+        self._snapshots = snapshots.numbers(self._connection)
+        return found
 
-    def append(self, records: Iterable[chain.Record]) -> None:
+    def append(self, records: Iterable[chain.Record], drawn: Sequence[chain.Drawn] = ()) -> None:
         """Make `records`, which follow on `last_seq`, durable in one transaction, or raise and store none."""
         rows = []
-        digest, seq = self._last_digest, self.last_seq
+        digest, seq, at_ns, size = self._last_digest, self.last_seq, self._last_at_ns, 0
         for seq, at_ns, body in records:
             digest = chain.link(digest, seq, at_ns, body)
             rows.append((seq, at_ns, body, digest))
-        self._transact([("INSERT INTO inputs VALUES(?, ?, ?, ?)", rows)])
-        self.last_seq, self._last_digest = seq, digest
+            size += len(body)
+        self._transact([(INPUT, rows), (DRAWN, drawn), (HEAD, [(seq, digest)] if rows else [])])
+        self.last_seq, self._last_at_ns, self._last_digest = seq, at_ns, digest
+        self._appended_rows += len(rows)
+        self._appended_bytes += size
 
     def put_snapshot(self, seq: int, at_ns: int, state: bytes) -> None:
-        """Keep `state` after input `seq`, and only the newest `SNAPSHOTS_KEPT`. Raises as `append` does."""
-        if not self._newest_snapshot <= seq <= self.last_seq:
-            what = f"snapshot (the newest is of input {self._newest_snapshot}) of input"
-            raise JournalGap(what, seq, self.last_seq)
-        digest = chain.link(self._genesis, seq, at_ns, state)
-        insert = ("INSERT OR REPLACE INTO snapshots VALUES(?, ?, ?, ?)", [(seq, at_ns, state, digest)])
-        self._transact([insert, (_FORGET_OLDER, [(SNAPSHOTS_KEPT,)])])
-        self._newest_snapshot = seq
+        """Keep `state` after input `seq`, let go of what retention does not keep. Raises as `append` does."""
+        newest = self._snapshots[-1] if self._snapshots else 0
+        if not max(newest, self.base_seq) <= seq <= self.last_seq:
+            raise JournalGap(f"snapshot (the newest is of input {newest}) of input", seq, self.last_seq)
+        row = snapshots.sealed(self._genesis, seq, at_ns, state, self.state_format, self._digest_of(seq))
+        there = [*(s for s in self._snapshots if s != seq), seq]
+        gone = retention.dropped(there, self._goal_seq or self.base_seq, self._limits.base_every)
+        forget = ("DELETE FROM snapshots WHERE seq = ?", [(s,) for s in gone])
+        self._transact([(SNAPSHOT, [tuple(row)]), forget])
+        self._snapshots = [s for s in there if s not in gone]
+        self._nothing_to_free = False
+        self._appended_bytes = retention.LOOK_BYTES
+        self.write_witness()
 
-    def _transact(self, statements: Sequence[tuple[str, Sequence[tuple[int | bytes, ...]]]]) -> None:
+    def _digest_of(self, seq: int) -> bytes:
+        if seq == self.last_seq:
+            return self._last_digest
+        if seq == self.base_seq:
+            return self._base_digest
+        with told(self.path):
+            found = schema.rows(self._connection, "SELECT digest FROM inputs WHERE seq = ?", (seq,))
+        if not found:
+            raise JournalDamaged(self.path, seq, "it is missing")
+        digest: bytes = found[0][0]
+        return digest
+
+    def make_room(self) -> bool:
+        """One step towards the bound; True while there is more to do. Raises as `append` does, nothing is lost then."""
+        if self._goal_seq is None and not self._seek_goal():
+            return False
+        assert self._goal_seq is not None
+        # Never slower than what comes in, or a busy journal would outgrow its bound.
+        rows_max = max(retention.STEP_ROWS, 2 * self._appended_rows)
+        with told(self.path):
+            seq = retention.step_to(self._connection, self.base_seq, self._goal_seq, rows_max)
+        digest = self._digest_of(seq)
+        self._transact([(statement, [(seq,)]) for statement in retention.REMOVE] + [(BASE, [(seq, digest)])])
+        self._appended_rows = 0
+        self.base_seq, self._base_digest = seq, digest
+        self._snapshots = [s for s in self._snapshots if s >= seq]
+        if seq >= self._goal_seq:
+            self._goal_seq = None
+            self._appended_bytes = retention.LOOK_BYTES
+            _log.info("journal: the oldest inputs made room", path=str(self.path), first_input=seq + 1)
+        return True
+
+    def _seek_goal(self) -> bool:
+        bytes_max = self._limits.bytes_max
+        if self._nothing_to_free or self._appended_bytes < min(retention.LOOK_BYTES, bytes_max // 16):
+            return False
+        self._appended_bytes = 0
+        with told(self.path):
+            used = retention.used_bytes(self._connection)
+        if used <= bytes_max:
+            return False
+        self._goal_seq = self._sound_goal()
+        if self._goal_seq is None:
+            self._nothing_to_free = True
+            _log.warning(
+                "journal: beyond its limit, and every input is needed until the next snapshots",
+                path=str(self.path), bytes=used, bytes_max=bytes_max,
+            )  # fmt: skip
+        return self._goal_seq is not None
+
+    def _sound_goal(self) -> int | None:
+        """The next snapshot to begin with; not a damaged one, for what stands before it will be gone for good."""
+        seq = retention.goal(self._snapshots, self.base_seq)
+        while seq is not None:
+            with told(self.path):
+                found = snapshots.newest(self._connection, schema.VERSION, seq)
+            if found is not None and found.seq == seq and found.is_sound(self._genesis):
+                return seq
+            _log.error("journal: snapshot is damaged, no room is made up to it", path=str(self.path), seq=seq)
+            seq = retention.goal(self._snapshots, seq)
+        return None
+
+    def _transact(self, statements: Statements) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for statement, rows in statements:
-                self._connection.executemany(statement, rows)
+                if rows:
+                    self._connection.executemany(statement, rows)
             self._connection.execute("COMMIT")
         except apsw.Error as error:
             self._back_out()
@@ -112,78 +170,34 @@ class Store:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             # A failed sync leaves open what is on the disk: the file knows where the chain ends.
-            self._find_end()
-        except apsw.Error as error:
+            self._find_ends()
+        except (apsw.Error, JournalDamaged) as error:
             _log.error(
                 "journal: rollback failed, the next write will tell",
                 path=str(self.path),
                 error=str(error),
             )
 
-    def read(self, after_seq: int) -> Iterator[chain.Record]:
-        """Inputs after `after_seq`, the chain checked from there on. `JournalDamaged`, `JournalGap`."""
+    def write_witness(self) -> None:
+        """Tell the file beside how far the chain has come. A failure is logged: the older witness only sees less."""
+        if self._witnessed == self.last_seq:
+            return
+        seen = witness.Witness(self._site_id, self.last_seq, self._last_at_ns, self._last_digest.hex())
         try:
-            reader = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
-        except apsw.Error as error:
-            raise explained(self.path, error, reading=True) from error
-        try:
-            reader.set_busy_timeout(schema.BUSY_MS_MAX)
-            yield from self._checked(reader, max(after_seq, 0))
-        except apsw.Error as error:
-            raise explained(self.path, error, reading=True) from error
-        finally:
-            reader.close()
+            witness.write(self.path, seen)
+        except OSError as error:
+            _log.warning("journal: its witness can't be written", path=str(self.path), error=str(error))
+            return
+        self._witnessed = self.last_seq
 
-    def _checked(self, reader: apsw.Connection, after_seq: int) -> Iterator[chain.Record]:
-        # The input at `after_seq` itself is checked, too: its digest is what the rest hangs on.
-        expected = max(after_seq, 1)
-        digest = self._digest_of(reader, expected - 1)
-        while True:
-            rows = _rows(reader, _READ, (expected, READ_ROWS_MAX))
-            for seq, at_ns, body, stored in rows:
-                if seq != expected:
-                    raise JournalDamaged(self.path, expected, "it is missing")
-                digest = chain.link(digest, seq, at_ns, body)
-                if digest != stored:
-                    raise JournalDamaged(self.path, seq, "its digest does not match")
-                if seq > after_seq:
-                    yield seq, at_ns, body
-                expected += 1
-            if len(rows) < READ_ROWS_MAX:
-                break
-        if expected <= after_seq:
-            raise JournalGap("reading after input", after_seq, expected - 1)
-
-    def _digest_of(self, reader: apsw.Connection, seq: int) -> bytes:
-        if seq == 0:
-            return self._genesis
-        rows = _rows(reader, "SELECT digest FROM inputs WHERE seq = ?", (seq,))
-        if rows:
-            digest: bytes = rows[0][0]
-            return digest
-        if seq > self.last_seq:
-            raise JournalGap("reading after input", seq, self.last_seq)
-        raise JournalDamaged(self.path, seq, "it is missing")
-
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
-        """The newest snapshot that is what was written; a damaged one is told and passed over."""
-        try:
-            reader = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
-            try:
-                reader.set_busy_timeout(schema.BUSY_MS_MAX)
-                rows = _rows(reader, "SELECT seq, at_ns, state, digest FROM snapshots ORDER BY seq DESC")
-            finally:
-                reader.close()
-        except apsw.Error as error:
-            raise explained(self.path, error, reading=True) from error
-        for seq, at_ns, state, digest in rows:
-            if chain.link(self._genesis, seq, at_ns, state) == digest:
-                return seq, state
-            _log.error("journal: snapshot is damaged, taking an older one", path=str(self.path), seq=seq)
-        return None
+    def give_back(self) -> None:
+        """Return the pages that are free to the disk. Writes the whole file anew: for a gateway that stands still."""
+        with told(self.path):
+            self._connection.execute("VACUUM")
 
     def close(self) -> None:
         """Move the WAL into the file and let go. Commits are durable already: a failure loses nothing."""
+        self.write_witness()
         try:
             self._connection.close()
         except apsw.Error as error:

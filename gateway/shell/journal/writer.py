@@ -12,7 +12,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.shell.journal.chain import Record
+import structlog
+
+from gateway.shell.journal.chain import Drawn, Record
 from gateway.shell.journal.errors import JournalError, JournalFull, JournalGap, JournalUnusable
 from gateway.shell.journal.store import Store
 
@@ -21,13 +23,16 @@ WAITING_MAX = 1_024
 GROUP_RECORDS_MAX = 4_096
 GROUP_BYTES_MAX = 8 * 2**20
 """A group is closed when it reaches either: its first caller must not wait for long."""
+_log = structlog.get_logger("journal")
 
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """A batch of inputs and who waits for it. The batch is not empty and has no gap in itself."""
+    """A batch of inputs, what earlier ones drew, and who waits for it. The batch has no gap in itself; not both are
+    empty."""
 
     batch: tuple[Record, ...]
+    drawn: tuple[Drawn, ...]
     answer: asyncio.Future[None]
 
 
@@ -63,6 +68,7 @@ class Writer:
         self._failed: JournalError | None = None
         self.transactions = 0
         """Transactions that held inputs, for the metrics: batches per transaction tell how well it groups."""
+        self._makes_room = True
         # A daemon: a process that ends without close() must not hang on it; what was acknowledged is stored.
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -77,12 +83,13 @@ class Writer:
     def _run(self) -> None:
         request = self._queue.get()
         while not isinstance(request, Stop):
+            following = None
             if isinstance(request, Keep):
                 self._answer([(request.answer, self._attempt_keep(request))])
-                request = self._queue.get()
-                continue
-            group, following = self._gather(request)
-            self._answer(self._append(group))
+            else:
+                group, following = self._gather(request)
+                self._answer(self._append(group))
+            self._make_room()
             request = self._queue.get() if following is None else following
         self._store.close()
         self._on_end()
@@ -108,14 +115,15 @@ class Writer:
         accepted: list[Append] = []
         expected = self._store.last_seq + 1
         for request in group:
-            if request.batch[0][0] == expected:
+            wrong = self._out_of_turn(request, expected)
+            if wrong is None:
                 accepted.append(request)
                 expected += len(request.batch)
             else:
-                answers.append((request.answer, self._out_of_turn(request, expected)))
+                answers.append((request.answer, wrong))
         if not accepted:
             return answers
-        error = self._attempt([record for request in accepted for record in request.batch])
+        error = self._attempt(accepted)
         if error is not None and len(accepted) > 1:
             for request in accepted:
                 answers.extend(self._append([request]))
@@ -123,19 +131,24 @@ class Writer:
         answers.extend((request.answer, error) for request in accepted)
         return answers
 
-    def _out_of_turn(self, request: Append, expected: int) -> JournalError:
+    def _out_of_turn(self, request: Append, expected: int) -> JournalError | None:
         """A batch behind one that could not be stored fails for that reason, not by its caller's fault."""
-        got = request.batch[0][0]
+        got = request.batch[0][0] if request.batch else expected
+        drawn = request.drawn[-1][1] if request.drawn else 0
+        if got == expected and drawn < expected:
+            return None
         if self._failed is None or got < expected:
-            return JournalGap("input", got, expected)
+            return JournalGap("input", got, expected) if got != expected else JournalGap.beyond(drawn, expected - 1)
         problem = f"input {expected} before this batch was not stored: {self._failed}"
         if isinstance(self._failed, JournalFull):
             return JournalFull(self._store.path, problem)
         return JournalUnusable(self._store.path, problem, "store that one first")
 
-    def _attempt(self, records: list[Record]) -> BaseException | None:
+    def _attempt(self, accepted: list[Append]) -> BaseException | None:
+        records = [record for request in accepted for record in request.batch]
+        drawn = [row for request in accepted for row in request.drawn]
         try:
-            self._store.append(records)
+            self._store.append(records, drawn)
         except JournalError as error:
             self._failed = error
             return error
@@ -143,8 +156,19 @@ class Writer:
             self._failed = self._defect(error)
             return self._failed
         self._failed = None
-        self.transactions += 1
+        self.transactions += bool(records)
         return None
+
+    def _make_room(self) -> None:
+        """One step towards the bound, and more while nobody waits for the thread."""
+        if not self._makes_room:
+            return
+        try:
+            while self._store.make_room() and self._queue.empty():
+                pass
+        except Exception as error:  # noqa: BLE001 - fate: logged; room is what is wanted here, nothing is lost without it
+            self._makes_room = False
+            _log.warning("journal: no room could be made, tried again after the next snapshot", cause=str(error))
 
     def _attempt_keep(self, request: Keep) -> BaseException | None:
         try:
@@ -153,6 +177,7 @@ class Writer:
             return error
         except Exception as error:  # noqa: BLE001 - fate: the caller gets it; the thread lives on
             return self._defect(error)
+        self._makes_room = True
         return None
 
     def _defect(self, error: Exception) -> JournalUnusable:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from plant_wire import Wire
 from watchers import ENDS, Watch
 
 from gateway import codec
@@ -43,6 +42,7 @@ from gateway.demo.stream import RACKS, steps_for
 from gateway.dispatch import explain
 from gateway.kernel import Kernel
 from gateway.shell.config import load
+from gateway.simulation.wire import Wire
 from gateway.site import Site, WorkstationSpec
 from plc_simulators import layout as layouts
 from plc_simulators.layout import Layout

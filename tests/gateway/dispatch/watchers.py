@@ -7,7 +7,6 @@ between the ways that vehicles may be on, in millimetres.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +15,7 @@ from gateway.devices.agv import AgvReport, Drive, DriveNode
 from gateway.devices.echo import Echo
 from gateway.dispatch import explain
 from gateway.kernel import Kernel
+from gateway.simulation.checkers_plant import distance_mm
 from plc_simulators.plant import Plant
 
 Point = tuple[int, int]
@@ -188,27 +188,3 @@ class Watch:
 def legs(way: list[str]) -> list[tuple[str, str]]:
     """The straight pieces of a way; a single node is a piece of no length."""
     return list(pairwise(way)) or [(way[0], way[0])]
-
-
-@cache
-def distance_mm(a: Point, b: Point, c: Point, d: Point) -> float:
-    """The smallest distance between the segments a–b and c–d."""
-    if _cross(a, b, c, d):
-        return 0.0
-    return min(_to_segment(a, c, d), _to_segment(b, c, d), _to_segment(c, a, b), _to_segment(d, a, b))
-
-
-def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
-    def side(p: Point, q: Point, r: Point) -> int:
-        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
-
-    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
-
-
-def _to_segment(p: Point, a: Point, b: Point) -> float:
-    span = complex(b[0] - a[0], b[1] - a[1])
-    to = complex(p[0] - a[0], p[1] - a[1])
-    if span == 0:
-        return abs(to)
-    share = min(1.0, max(0.0, (to * span.conjugate()).real / abs(span) ** 2))
-    return abs(to - share * span)

@@ -19,6 +19,8 @@ class FaultyDisk(apsw.VFS):
         self.sync_fails = False
         self.write_fails = False
         self.syncs_of_wal = 0
+        self.writes_left: int | None = None
+        """After so many writes none gets through any more; None: all do."""
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
         return _File(self, name, flags)
@@ -37,7 +39,9 @@ class _File(apsw.VFSFile):
         self._path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
 
     def xWrite(self, data: bytes, offset: int) -> None:
-        if self._disk.write_fails:
+        if self._disk.writes_left is not None:
+            self._disk.writes_left -= 1
+        if self._disk.write_fails or (self._disk.writes_left is not None and self._disk.writes_left < 0):
             raise apsw.IOError("the disk does not write")
         super().xWrite(data, offset)
 

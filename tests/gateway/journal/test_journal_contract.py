@@ -108,6 +108,46 @@ async def test_snapshots_out_of_turn_are_refused(journal: Journal, seq: int) -> 
     assert journal.latest_snapshot() == (5, b"five")
 
 
+async def test_a_snapshot_of_an_earlier_moment_can_be_had(journal: Journal) -> None:
+    await journal.commit(inputs(1, 9))
+    for seq in (2, 5):
+        await journal.save_snapshot(seq, seq, f"state {seq}".encode())
+    assert journal.latest_snapshot(9) == (5, b"state 5")
+    assert journal.latest_snapshot(5) == (5, b"state 5")
+    assert journal.latest_snapshot(4) == (2, b"state 2")
+    assert journal.latest_snapshot(1) is None
+    assert journal.first_seq == 1
+
+
+def drew(first: int, last: int) -> tuple[int, int, bytes]:
+    return (first, last, bytes([last]) * 16)
+
+
+async def test_what_earlier_inputs_drew_is_kept_with_a_batch_or_alone(journal: Journal) -> None:
+    assert list(journal.read_drawn(0)) == []
+    await journal.commit(inputs(1, 3))
+    await journal.commit(inputs(4, 5), [drew(1, 3)])
+    assert list(journal.read_drawn(0)) == [drew(1, 3)]
+    await journal.commit([], [drew(4, 4), drew(5, 5)])
+    assert journal.last_seq == 5
+    assert list(journal.read_drawn(0)) == [drew(1, 3), drew(4, 4), drew(5, 5)]
+    assert list(journal.read_drawn(1)) == [drew(4, 4), drew(5, 5)]
+    assert list(journal.read_drawn(5)) == []
+
+
+async def test_nothing_is_drawn_by_inputs_that_are_not_stored_yet(journal: Journal) -> None:
+    await journal.commit(inputs(1, 3))
+    with pytest.raises(JournalGap, match="no input 4 yet, the journal ends with 3"):
+        await journal.commit(inputs(4, 5), [drew(2, 4)])
+    with pytest.raises(JournalGap):
+        await journal.commit([], [drew(4, 4)])
+    for wrong in ((0, 1, bytes(16)), (3, 2, bytes(16)), (1, 2, bytes(15))):
+        with pytest.raises(ValueError, match="can't be stored"):
+            await journal.commit([], [wrong])
+    assert journal.last_seq == 3
+    assert list(journal.read_drawn(0)) == []
+
+
 async def test_closed_means_closed(journal: Journal) -> None:
     await journal.commit(inputs(1, 1))
     await journal.close()

@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from gateway.shell.journal import JournalDamaged, JournalFull
+from gateway.shell.journal.chain import genesis
 from gateway.shell.journal.sqlite import FILE, SqliteJournal
 
 CHILD = Path(__file__).with_name("journal_child.py")
@@ -133,7 +134,6 @@ async def test_a_flipped_bit_is_found_at_its_input(tmp_path: Path) -> None:
         ("UPDATE inputs SET at_ns = at_ns + 1 WHERE seq = 4", 4),
         ("UPDATE inputs SET digest = zeroblob(16) WHERE seq = 4", 4),
         ("DELETE FROM inputs WHERE seq = 4", 4),
-        ("DELETE FROM inputs WHERE seq = 1", 1),
         ("UPDATE inputs SET body = (SELECT body FROM inputs AS other WHERE other.seq = 5) WHERE seq = 4", 4),
     ],
 )
@@ -154,8 +154,13 @@ async def test_records_of_another_site_do_not_pass_as_ours(tmp_path: Path) -> No
     database = apsw.Connection(str(tmp_path / FILE))
     database.execute("UPDATE meta SET value = 'hamburg'")
     database.close()
+    with pytest.raises(JournalDamaged, match=r"at input 1 .its chain does not begin as one of site 'hamburg'"):
+        SqliteJournal.open(tmp_path, "hamburg")
+    database = apsw.Connection(str(tmp_path / FILE))
+    database.execute("UPDATE anchors SET digest = ? WHERE name = 'base'", (genesis("hamburg"),))
+    database.close()
     journal = SqliteJournal.open(tmp_path, "hamburg")
-    with pytest.raises(JournalDamaged, match="at input 1"):
+    with pytest.raises(JournalDamaged, match=r"at input 1 .its digest"):
         list(journal.read(0))
     await journal.close()
 

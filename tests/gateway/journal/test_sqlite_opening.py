@@ -38,7 +38,7 @@ async def test_creates_its_folder_and_opens_again(tmp_path: Path) -> None:
     assert again.last_seq == 1
     assert list(again.read(0)) == [(1, 5, b"one")]
     await again.close()
-    assert sorted(path.name for path in folder.iterdir()) == [FILE, "lock"]
+    assert sorted(path.name for path in folder.iterdir()) == ["journal.head", FILE, "lock"]
 
 
 async def test_a_second_gateway_is_refused_until_the_first_ends(tmp_path: Path) -> None:
