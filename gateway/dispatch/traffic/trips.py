@@ -211,6 +211,9 @@ def action_ended(turn: Turn, fact: ActionEnded) -> None:
         return
     flow.put_down(turn, load, trip.dest)
     trip.load = ""
+    if not load.task:
+        # Its order has ended meanwhile: here it stays, or goes where a load without an order goes.
+        loads.release_room(turn, load.load)
 
 
 def _failed(turn: Turn, trip: Trip, why: str) -> None:
