@@ -18,6 +18,8 @@ ENTRY_TOLERANCE_NS = 5_000_000_000
 """By so much the reports of a vehicle and of the conveyor that it puts a load on may disagree in time."""
 MISSING_NS = 20_000_000_000
 """A load on a conveyor that no zone shows for so long is not there."""
+REJECT_FULL_NS = 60_000_000_000
+"""Vehicles and people have so long to make room in a reject lane before it is called a matter for a person."""
 SCAN_OVERDUE_NS = 20_000_000_000
 """A load handed to a sorter that no scanner has seen for so long has been taken away or is stuck."""
 
@@ -33,7 +35,7 @@ def seen(turn: Turn, device: DeviceId) -> object:
         zones = conveyor.zones[run.zone_first - 1 : run.zone_last]
         first, last = zones[0], zones[-1]
         occupied = [zone.track_id for zone in zones if zone.occupied]
-        view.append(frozenset(occupied))
+        view.append(sorted(occupied))
         view += (first.state, first.track_id, last.state, last.track_id)
         if last.state == "occupied" and not last.track_id:
             view += [(zone.occupied, zone.track_id) for zone in zones]
@@ -54,6 +56,7 @@ def drive(turn: Turn) -> None:
         turn.memory.saw(device, seen(turn, device))
     for infeed, sorter in turn.floor.sorter_by_infeed.items():
         _watch_infeed(turn, infeed, sorter.id)
+        _watch_reject(turn, sorter.id)
     for run in turn.floor.runs:
         conveyor = turn.state.conveyors[run.device]
         refusal = conveyor.refusal()
@@ -81,6 +84,25 @@ def _watch_infeed(turn: Turn, infeed: LocationId, sorter: DeviceId) -> None:
         turn.clear_alarm(sorter, "not scanned")
 
 
+def _watch_reject(turn: Turn, sorter: DeviceId) -> None:
+    """A full reject lane stops the sorter, and the loads in it may themselves wait for room before the sorter."""
+    lane = turn.state.sorters[sorter].reject_lane
+    why, key = turn.state.sorters[sorter].lane_refusal(lane), f"{sorter} reject lane"
+    known = turn.state.hold_offs.get(key)
+    if why is None:
+        turn.state.hold_offs.pop(key, None)
+        turn.clear_alarm(sorter, "reject lane")
+    elif known is None:
+        turn.hold_off(key, sorter, why)
+        turn.state.hold_offs[key].until_ns = turn.now_ns + REJECT_FULL_NS
+    elif known.until_ns <= turn.now_ns:
+        location = turn.floor.lane_location.get((sorter, lane), f"lane {lane}")
+        text = (
+            f"{sorter}: the reject {why}, so nothing is sorted. Take loads out of {location} and announce each of them"
+        )
+        turn.raise_alarm(sorter, "reject lane", f"{text} where you put it")
+
+
 def _say(turn: Turn, load: Load, reason: str) -> None:
     task = turn.state.tasks.get(load.task)
     if task is not None:
@@ -97,13 +119,24 @@ def _induct(turn: Turn, run: Run, conveyor: Conveyor) -> None:
     # The zone may be seen before the report of whoever put a load there; one that is booked from before is not it.
     empty_ns = turn.state.entry_empty_ns.get(run.source, 0)
     waiting = [ld for ld in loads.at(turn.state, run.source) if not _has_moved_on(ld, empty_ns)]
-    if not waiting:
+    load = waiting[0] if waiting else _forgotten_at_entry(turn, run, conveyor)
+    if load is None:
         _stranger(turn, run, stranger)
         return
-    load, key = waiting[0], f"{run.device} induct {waiting[0].load}"
+    key = f"{run.device} induct {load.load}"
     if turn.held_off(key) or ledger.open_for(turn, run.device, Induct, load.load):
         return
     ledger.issue(turn, run.device, Induct(run.zone_first, load.track_id), load.load)
+
+
+def _forgotten_at_entry(turn: Turn, run: Run, conveyor: Conveyor) -> Load | None:
+    """A PLC that restarted has forgotten a load that had its name and had not left the entry zone yet: on a run, which
+    is single file, that is the youngest one, where as many loads without a name stand there as are booked."""
+    zones = conveyor.zones[run.zone_first - 1 : run.zone_last]
+    named = {zone.track_id for zone in zones}
+    booked = [ld for ld in loads.at(turn.state, run.run) if ld.track_id not in named]
+    nameless = sum(1 for zone in zones if zone.occupied and not zone.track_id)
+    return booked[-1] if booked and nameless == len(booked) else None
 
 
 def _has_moved_on(load: Load, empty_ns: Ns) -> bool:

@@ -160,8 +160,12 @@ class Operator:
             self._ask(ResetDevice(source))
         elif code.startswith(("lost ", "gave up ", "mis-sort ", "two places ")):
             self._find(code.rpartition(" ")[2], state)
+        elif code == "reject lane":
+            self._empty(source)
+        elif code.startswith("stranger in zone "):
+            self._take_off(source, int(code.rpartition(" ")[2]))
         elif code in ("not scanned", "load without order", "load on deck", "unknown load") or code.startswith(
-            ("stranger in", "unknown track", "nameless load", "unknown load in")
+            ("unknown track", "nameless load", "unknown load in")
         ):
             self._tidy(state, source, code)
 
@@ -204,6 +208,18 @@ class Operator:
                 self.put_right(load, "")
             elif runs.get(known.location, known.location) in places and load not in there:
                 self._find(load, state)
+
+    def _empty(self, sorter: str) -> None:
+        """Carry everything out of the reject lane."""
+        line = self._plant.sorters[sorter]
+        for load in line.lanes[line.layout.reject_lane].place.loads():
+            self._set_aside(load)
+
+    def _take_off(self, conveyor: str, zone: int) -> None:
+        """Carry away what stands in that zone."""
+        for load, place in self._plant.loads().items():
+            if place == f"{conveyor}/zone {zone}":
+                self._set_aside(load)
 
     def _kernel_runs(self) -> list[Any]:
         engine = self._server.engine
