@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway import codec
 from gateway.contract import Command, Effect, HostRequest, LinkChanged, Ns, OrderEvent, Reply
 from gateway.devices.agv import Instant
@@ -141,6 +143,7 @@ class NothingStale(Checker):
         self._blind_since: dict[str, Ns] = {}
         self._link: dict[str, str] = {}
         self._newest_seq: dict[str, int] = {}
+        self._written_seq: dict[str, int] = {}
         self._changed: set[str] = set()
 
     def entered(self, body: object, at_ns: Ns) -> None:  # noqa: ARG002 - simulated time is what counts here
@@ -174,13 +177,18 @@ class NothingStale(Checker):
         self._newest_seq[device] = effect.seq
         if device not in self._changed and self._link.get(device) != "up":
             self.fail(f"{effect.command_id} was sent while the link was {self._link.get(device, 'never up')}")
+
+    def written(self, command: Command[Any]) -> None:
+        device = command.device
+        if command.seq <= self._written_seq.get(device, 0) or isinstance(command.action, Instant):
+            return
+        self._written_seq[device] = command.seq
         self._look_at(device)
         since_ns = self._blind_since.get(device)
         limit_ns = (VEHICLE_STALE_NS if device in self._vehicles else STALE_NS) + STALE_SLACK_NS
         if since_ns is not None and self.watch.timeline.now_ns - since_ns > limit_ns:
             blind_s = (self.watch.timeline.now_ns - since_ns) / SECOND
-            if not isinstance(effect.action, Instant):
-                self.fail(f"{effect.command_id} was decided though {device} has not been seen for {blind_s:.1f} s")
+            self.fail(f"{command.command_id} was written though {device} has not been seen for {blind_s:.1f} s")
 
     def died(self, engine: Engine) -> None:  # noqa: ARG002 - links begin anew
         self._link.clear()

@@ -129,8 +129,8 @@ class PlcClient:
     def send(self, command: Command[Any]) -> str:
         """See `Client.send`."""
         trouble = self._trouble
-        if trouble.cut or self._state == "down":
-            return "link is down"
+        if trouble.cut or self._state != "up":
+            return f"link is {self._state}"
         if trouble.mute_down or trouble.frozen:
             # Half of what had no answer was written all the same.
             if self._room.rng.random() < 0.5 and not trouble.frozen:

@@ -300,8 +300,11 @@ class Server:
         if isinstance(effect, Consume):
             self._clients[device].consume(effect.ring_index)
         else:
-            reason = self._clients[device].send(effect)
-            if reason:
+            late = self._clock.now_ns() > effect.deadline_ns
+            reason = "it came after its deadline" if late else self._clients[device].send(effect)
+            if not reason:
+                self.watch.written(effect)
+            else:
                 certain = not reason.startswith("?")
                 self._inbox.post(SendFailed(effect.command_id, device, certain, reason.removeprefix("?")))
         if box:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.contract import AlarmEvent, Command, Effect, Note, Ns, OrderEvent, Reply
 from gateway.kernel import Kernel
@@ -43,6 +44,9 @@ class Checker:
 
     def released(self, effect: Effect) -> None:
         """An effect has left the engine."""
+
+    def written(self, command: Command[Any]) -> None:
+        """A driver has written a command to its device."""
 
     def concluded(self, kernel: Kernel) -> None:
         """A batch has been taken in whole."""
@@ -86,6 +90,10 @@ class Watch:
         self._tell(effect)
         for checker in self.checkers:
             checker.released(effect)
+
+    def written(self, command: Command[Any]) -> None:
+        for checker in self.checkers:
+            checker.written(command)
 
     def concluded(self, kernel: Kernel) -> None:
         for checker in self.checkers:
