@@ -38,6 +38,7 @@ class Plant:
         self.layout = layout
         self.now_ns = 0
         self.emptying_ns = EMPTYING_NS
+        self.people_empty_lanes = True
         self.shipped: OrderedDict[str, str] = OrderedDict()
         """Loads that people took out of a lane, with the lane's location."""
         self.barcodes: dict[str, tuple[str, ...]] = {}
@@ -144,6 +145,8 @@ class Plant:
 
     def _empty_lanes(self) -> None:
         """People empty a customer lane some time after it is two thirds full; never the reject lane."""
+        if not self.people_empty_lanes:
+            return
         for name, sorter in self.sorters.items():
             for number, lane in sorter.lanes.items():
                 shelf = self._shelves.get(sorter.layout.lanes[number])

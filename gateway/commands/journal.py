@@ -23,14 +23,21 @@ PROBLEMS_SHOWN_MAX = 20
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What is wrong with a journal as a whole, on stderr; exit code 2."""
+    """What is wrong with a journal as a whole, on stderr; exit code 2. Warnings go there, too: stdout belongs to the
+    result."""
+    import structlog
+
     from gateway.shell.journal import JournalError
 
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         yield
     except JournalError as error:
         typer.echo(f"stellwerk: {error}", err=True)
         raise typer.Exit(2) from None
+    finally:
+        structlog.configure(**before)
 
 
 @app.command()

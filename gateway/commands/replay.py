@@ -30,7 +30,7 @@ def replay(
 
     Exit code 1: with --verify, today's code draws other effects. 2: no journal, or not readable.
     """
-    from gateway.shell.journal import JournalError
+    from gateway.commands.journal import told
     from gateway.shell.journal.moments import locate, seq_of
     from gateway.shell.journal.reader import Reader
     from gateway.shell.recovery import ReplayFailed
@@ -38,22 +38,22 @@ def replay(
     if diff != (since is not None) or (diff and verify):
         raise typer.BadParameter("--diff and --since go together, and not with --verify")
     named = None if site is None else _loaded(site)
-    try:
-        with Reader(locate(journal)) as reader:
+    with told(), Reader(locate(journal)) as reader:
+        try:
+            until_seq = reader.last_seq if until is None else seq_of(reader, until)
+            since_seq = 0 if since is None else seq_of(reader, since)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        if verify:
             try:
-                until_seq = reader.last_seq if until is None else seq_of(reader, until)
-                since_seq = 0 if since is None else seq_of(reader, since)
-            except ValueError as error:
-                raise typer.BadParameter(str(error)) from None
-            if verify:
                 raise typer.Exit(_verify(reader, named, until_seq, json))
-            if diff:
-                _difference(reader, named, since_seq, until_seq, json)
-            else:
-                _moment(reader, named, until_seq, json)
-    except JournalError as error:
-        typer.echo(f"stellwerk: {error}", err=True)
-        raise typer.Exit(1 if verify and isinstance(error, ReplayFailed) else 2) from None
+            except ReplayFailed as error:
+                typer.echo(f"stellwerk: {error}", err=True)
+                raise typer.Exit(1) from None
+        if diff:
+            _difference(reader, named, since_seq, until_seq, json)
+        else:
+            _moment(reader, named, until_seq, json)
 
 
 def _loaded(path: Path) -> Site:

@@ -25,11 +25,12 @@ SCAN_OVERDUE_NS = 20_000_000_000
 
 
 def seen(turn: Turn, device: DeviceId) -> object:
-    """All that this phase looks at in the picture of a conveyor or a sorter."""
+    """All that this phase and `sort.drive` look at in the picture of a conveyor or a sorter."""
     conveyor = turn.state.conveyors.get(device)
     if conveyor is None:
         sorter = turn.state.sorters[device]
-        return sorter.refusal(), sorter.lane_refusal(sorter.reject_lane)
+        empty = [not lane.count for lane in sorter.lanes]
+        return sorter.refusal(), sorter.lane_refusal(sorter.reject_lane), empty
     view: list[object] = [conveyor.refusal()]
     for run in turn.floor.runs_of[device]:
         zones = conveyor.zones[run.zone_first - 1 : run.zone_last]

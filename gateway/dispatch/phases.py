@@ -73,6 +73,7 @@ BOOKS: tuple[Callable[[Turn], None], ...] = (
     orders.release,
     orders.prepare,
     flow.drive,
+    sort.drive,
     work.drive,
 )
 """What goes by orders, loads and PLCs alone, so that it has nothing to do while those stay as they are."""

@@ -18,6 +18,8 @@ from gateway.dispatch.turn import Turn
 DECISION_SHARE = 0.9
 """Decision deadline = distance(scan → first divert) / speed × 0.9."""
 ASSIGN_TIMEOUT_MS = 5_000
+EMPTY_NS = 10_000_000_000
+"""A lane's level may be so much older than the event that a load went in."""
 
 
 def scanned(turn: Turn, fact: Scanned) -> None:
@@ -228,3 +230,30 @@ def lane_emptied(turn: Turn, fact: LaneEmptied) -> None:
             turn.state.tally.loads_shipped += 1
             loads.forget(turn, load)
     turn.clear_alarm(fact.device, f"unknown load in lane {fact.lane}")
+
+
+def drive(turn: Turn) -> None:
+    """Lanes that are empty although loads are booked in them: the word that somebody has emptied them was lost, in a
+    restart of the PLC or an outage that its event ring did not cover. The lane's level says it as well."""
+    for device, sorter in turn.state.sorters.items():
+        for number, lane in enumerate(sorter.lanes, 1):
+            key = f"{device} lane {number} emptied"
+            if lane.count or sorter.health.refusal() is not None or not _shipping_from(turn, sorter, number):
+                turn.state.hold_offs.pop(key, None)
+                continue
+            known = turn.state.hold_offs.get(key)
+            if known is None:
+                turn.hold_off(key, device, f"lane {number} shows no load")
+                turn.state.hold_offs[key].until_ns = turn.now_ns + EMPTY_NS
+            elif known.until_ns <= turn.now_ns:
+                del turn.state.hold_offs[key]
+                turn.note(device, "lane found empty", f"lane {number}, and nobody has told")
+                lane_emptied(turn, LaneEmptied(device, number))
+
+
+def _shipping_from(turn: Turn, sorter: Sorter, lane: int) -> bool:
+    """Loads are booked in that lane which have only to leave the site."""
+    location = turn.floor.lane_location.get((sorter.device, lane))
+    if location is None or lane == sorter.reject_lane or turn.floor.locations[location].kind != "lane":
+        return False
+    return any(not load.task for load in loads.at(turn.state, location))

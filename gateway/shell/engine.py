@@ -109,6 +109,9 @@ class Engine:
     async def keep_snapshot(self) -> None:
         """Keep the kernel's state as it is after the last input."""
         try:
+            if self._drawn:
+                await self._journal.commit([], self._drawn)
+                self._drawn = []
             await self._journal.save_snapshot(self.last_seq, self._now_ns(), self.kernel.snapshot())
         except JournalFull as error:
             self._outlet.no_snapshot(error)

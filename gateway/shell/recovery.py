@@ -100,6 +100,9 @@ def begin(history: History, site: Site | None, until_seq: int | None = None) -> 
 def _state(seq: int, data: bytes) -> State:
     """Raises ValueError for what is not the state after input `seq`."""
     state = codec.decode_state(data)
+    if state.seq == 0 and state.now_ns > 0:
+        # Written before states knew their number.
+        state.seq = seq
     if state.seq != seq:
         # Decoding leaves out what it does not know, so another format may look like a state with nothing in it.
         raise ValueError(f"it says that it is the state after input {state.seq}")

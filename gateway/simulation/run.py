@@ -26,6 +26,7 @@ TROUBLE_SHARE = 0.75
 BOUND_NS = 40 * MINUTE
 """So long after the last fault at the most everything has ended."""
 LOOK_NS = 250 * MS
+SETTLE_NS = 15 * SECOND
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ class Run:
         self.server.reload(self.server.site)
         quiet_ns = self._until_quiet(trouble_ns)
         self._let_pass(until_ns)
+        # The last lane that people have emptied must be known before plant and books are compared.
+        self.plant.people_empty_lanes = False
+        self._let_pass(self.timeline.now_ns + SETTLE_NS)
         self._at_rest()
         return self._outcome(time.perf_counter() - began_s, (quiet_ns - trouble_ns) / SECOND)
 

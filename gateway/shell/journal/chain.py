@@ -34,6 +34,20 @@ def link(previous: bytes, seq: int, at_ns: int, body: bytes) -> bytes:
     return blake2b(previous + _HEAD.pack(seq, at_ns) + body, digest_size=DIGEST_BYTES).digest()
 
 
+def follow(previous: bytes, expected: int, rows: Sequence[tuple[int, int, bytes, bytes]]) -> int:
+    """How many of `rows` (a record and its stored digest) are numbered from `expected` on and hang on `previous`, one
+    on the other. The same as `link`, without a call for each: a start goes through a hundred thousand of them."""
+    pack, expected_seq = _HEAD.pack, expected
+    for seq, at_ns, body, stored in rows:
+        if (
+            seq != expected_seq
+            or blake2b(previous + pack(seq, at_ns) + body, digest_size=DIGEST_BYTES).digest() != stored
+        ):
+            break
+        previous, expected_seq = stored, expected_seq + 1
+    return expected_seq - expected
+
+
 def seal(first: bytes, seq: int, at_ns: int, state: bytes, state_format: int, input_digest: bytes | None) -> bytes:
     """The digest over a snapshot; `first` is the site's genesis, `input_digest` that of the last input contained.
 

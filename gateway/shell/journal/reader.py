@@ -145,20 +145,20 @@ class Reader:
             raise JournalGap.beyond(after_seq, ends_with)
         expected = max(after_seq, base_seq + 1)
         digest = self.digest_of(expected - 1)
-        link = chain.link
         while True:
             rows = self.rows(_READ, (expected, READ_ROWS_MAX))
-            for seq, at_ns, body, stored in rows:
-                if seq != expected:
+            count = chain.follow(digest, expected, rows)
+            for row in rows[:count]:
+                if row[0] > after_seq:
+                    yield row[0], row[1], row[2]
+            expected += count
+            if count < len(rows):
+                if rows[count][0] != expected:
                     raise self._missing(after_seq, expected)
-                digest = link(digest, seq, at_ns, body)
-                if digest != stored:
-                    raise JournalDamaged(self.path, seq, "its digest does not match")
-                if seq > after_seq:
-                    yield seq, at_ns, body
-                expected += 1
-            if len(rows) < READ_ROWS_MAX:
+                raise JournalDamaged(self.path, expected, "its digest does not match")
+            if count < READ_ROWS_MAX:
                 break
+            digest = rows[-1][3]
         if expected <= ends_with:
             raise self._missing(after_seq, expected)
 
@@ -191,14 +191,22 @@ class Reader:
         base_seq = self.base[0]
         while True:
             with told(self.path, reading=True):
-                found = snapshots.newest(self.connection, self.layout, before)
-            if found is None or found.seq < base_seq:
+                seq = snapshots.newest_number(self.connection, before)
+            if seq is None or seq < base_seq:
                 return None
-            if found.is_sound(self.genesis) and self._is_of_this_chain(found):
-                snapshots.check_format(self.path, found.seq, found.state_format, self._state_format)
-                return found.seq, found.state
-            _log.error("journal: snapshot is damaged, taking an older one", path=str(self.path), seq=found.seq)
-            before = found.seq - 1
+            found = self._readable_snapshot(seq)
+            if found is not None and found.is_sound(self.genesis) and self._is_of_this_chain(found):
+                snapshots.check_format(self.path, seq, found.state_format, self._state_format)
+                return seq, found.state
+            _log.error("journal: snapshot is damaged, taking an older one", path=str(self.path), seq=seq)
+            before = seq - 1
+
+    def _readable_snapshot(self, seq: int) -> snapshots.Snapshot | None:
+        try:
+            return snapshots.at(self.connection, self.layout, seq)
+        except (apsw.CorruptError, apsw.IOError):
+            # As good as damaged: an older one and more inputs give the same state.
+            return None
 
     def _is_of_this_chain(self, found: snapshots.Snapshot) -> bool:
         return found.input_digest is None or found.input_digest == self.digest_of(found.seq)

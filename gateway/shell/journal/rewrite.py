@@ -35,8 +35,8 @@ def rewrite(reader: Reader, target: Path, begin_seq: int, end_seq: int, kept: Co
                 connection.executemany(HEAD, [(rows[-1][0], rows[-1][3])])
             seq = rows[-1][0]
         for number in sorted(kept):
-            found = snapshots.newest(reader.connection, reader.layout, number)
-            if found is not None and found.seq == number and begin_seq <= number <= end_seq:
+            found = snapshots.at(reader.connection, reader.layout, number)
+            if found is not None and begin_seq <= number <= end_seq:
                 connection.execute(SNAPSHOT, tuple(found))
         _copy_drawn(reader, connection, begin_seq, end_seq)
     finally:
@@ -47,9 +47,8 @@ def _begin(reader: Reader, begin_seq: int) -> bytes:
     """The digest that the first input hangs on."""
     if begin_seq == 0:
         return reader.genesis
-    found = snapshots.newest(reader.connection, reader.layout, begin_seq)
+    found = snapshots.at(reader.connection, reader.layout, begin_seq)
     assert found is not None, "a replay begins at the beginning or with a snapshot"
-    assert found.seq == begin_seq, "the snapshot was there a moment ago"
     there = schema.rows(reader.connection, _DIGEST, (begin_seq,)) if found.input_digest is None else []
     # In layout 1 only the input itself knows its digest; where that is gone, so is all that hung on it.
     return found.input_digest or (there[0][0] if there else found.digest)

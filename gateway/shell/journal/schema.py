@@ -60,6 +60,9 @@ def connect(path: Path, site_id: str, pages_max: int | None) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(BUSY_MS_MAX)
+        if connection.readonly("main"):
+            # SQLite opens it all the same, and the gateway would stop at its first input.
+            raise JournalUnusable(path, "it is read-only", "give the gateway's user the right to write it")
         layout = layout_of(connection, path)
         if layout and site_of(connection) != site_id:
             problem = f"is the journal of site {site_of(connection)!r}, not of {site_id!r}"

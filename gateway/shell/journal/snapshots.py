@@ -55,11 +55,16 @@ def sealed(first: bytes, seq: int, at_ns: int, state: bytes, state_format: int, 
     return Snapshot(seq, at_ns, state_format, input_digest, digest, state)
 
 
-def newest(connection: apsw.Connection, layout: int, up_to_seq: int) -> Snapshot | None:
-    """The newest one after an input up to `up_to_seq`, sound or not."""
-    statement = f"SELECT {_COLUMNS[layout]} FROM snapshots WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
-    found = rows(connection, statement, (up_to_seq,))
+def at(connection: apsw.Connection, layout: int, seq: int) -> Snapshot | None:
+    """The one after input `seq`, sound or not."""
+    found = rows(connection, f"SELECT {_COLUMNS[layout]} FROM snapshots WHERE seq = ?", (seq,))
     return Snapshot(*found[0]) if found else None
+
+
+def newest_number(connection: apsw.Connection, up_to_seq: int) -> int | None:
+    """After which input the newest one is that contains no later input than `up_to_seq`."""
+    found: int | None = rows(connection, "SELECT max(seq) FROM snapshots WHERE seq <= ?", (up_to_seq,))[0][0]
+    return found
 
 
 def numbers(connection: apsw.Connection) -> list[int]:

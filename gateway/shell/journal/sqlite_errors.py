@@ -15,7 +15,8 @@ def explained(path: Path, error: apsw.Error | OSError, *, reading: bool = False)
     """What `error` means to whoever runs a gateway, and what to do about it."""
     problem = f"{type(error).__name__}: {error}"
     if reading and isinstance(error, apsw.IOError):
-        return JournalUnusable(path, problem, "have the disk checked, then try again")
+        next_step = "have the disk checked, then try again; `stellwerk journal repair` saves what can still be read"
+        return JournalUnusable(path, problem, next_step)
     if isinstance(error, (apsw.FullError, apsw.IOError)):
         return JournalFull(path, problem)
     # SQLError: a table is gone, for our statements are right.

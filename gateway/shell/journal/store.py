@@ -146,8 +146,8 @@ class Store:
         seq = retention.goal(self._snapshots, self.base_seq)
         while seq is not None:
             with told(self.path):
-                found = snapshots.newest(self._connection, schema.VERSION, seq)
-            if found is not None and found.seq == seq and found.is_sound(self._genesis):
+                found = snapshots.at(self._connection, schema.VERSION, seq)
+            if found is not None and found.is_sound(self._genesis):
                 return seq
             _log.error("journal: snapshot is damaged, no room is made up to it", path=str(self.path), seq=seq)
             seq = retention.goal(self._snapshots, seq)

@@ -104,11 +104,11 @@ class _Look:
     def snapshots(self) -> None:
         for seq in snapshots.numbers(self._connection):
             try:
-                found = snapshots.newest(self._connection, self._reader.layout, seq)
+                found = snapshots.at(self._connection, self._reader.layout, seq)
             except apsw.Error as error:
                 self._problems.append(f"snapshot after input {seq}: can't be read ({error})")
                 continue
-            if found is None or found.seq != seq:
+            if found is None:
                 # Retention of a running gateway has let it go meanwhile.
                 continue
             problem = self._problem_of(found)

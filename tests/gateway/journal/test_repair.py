@@ -33,10 +33,10 @@ def state(seq: int) -> bytes:
 async def sound(folder: Path) -> Path:
     """A journal as a gateway leaves it after a crash: much of it still in the WAL."""
     journal = SqliteJournal.open(folder / "lived", "demo", base_every=900)
-    for first in range(1, LAST + 1, 100):
-        await journal.commit(inputs(first, first + 99), [(first - 100, first - 1, bytes(16))] if first > 1 else [])
-        if first + 99 in SNAPSHOTS:
-            await journal.save_snapshot(first + 99, 0, state(first + 99))
+    await journal.commit(inputs(1, LAST))
+    await journal.commit([], [(first, first + 99, bytes(16)) for first in range(1, LAST - 100, 100)])
+    for seq in SNAPSHOTS:
+        await journal.save_snapshot(seq, 0, state(seq))
     left = folder / "journal"
     shutil.copytree(folder / "lived", left)
     await journal.close()

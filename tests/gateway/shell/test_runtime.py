@@ -57,8 +57,10 @@ async def test_the_order_is_journal_then_kernel_then_answer(bench: Any, monkeypa
     async with bench.running():
         commit, apply = bench.journal.commit, bench.runtime.kernel.apply
 
-        async def committing(records: Sequence[tuple[int, int, bytes]]) -> None:
-            await commit(records)
+        async def committing(
+            records: Sequence[tuple[int, int, bytes]], drawn: Sequence[tuple[int, int, bytes]] = ()
+        ) -> None:
+            await commit(records, drawn)
             steps.extend(f"stored {seq}" for seq, _, _ in records)
 
         def applying(entered: Input) -> Any:
