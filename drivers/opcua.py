@@ -156,14 +156,19 @@ class OpcuaDriver:
         await together(self._pump(subscription), self._keep_beating(nodes), self._watch(client, nodes))
 
     async def _close(self, client: Client) -> None:
-        """Leave nothing open; towards a dead server this takes up to two timeouts."""
-        if client.state is UaClientState.CONNECTED:
+        """Leave nothing open, cancelled or not; towards a dead server this takes up to two timeouts."""
+        # Where asyncua has given the connection up by itself, its `disconnect_socket` does nothing: the socket stays.
+        protocol = client.uaclient.protocol
+        try:
             with contextlib.suppress(*_WIRE_ERRORS):
-                await client.disconnect()
-        else:
-            with contextlib.suppress(*_WIRE_ERRORS):
-                await client.close_session()
+                if client.state is UaClientState.CONNECTED:
+                    await client.disconnect()
+                else:
+                    await client.close_session()
+        finally:
             client.disconnect_socket()
+            if protocol is not None and protocol.transport is not None:
+                protocol.disconnect_socket()
 
     async def _begin(self, nodes: Nodes) -> None:
         """Read everything once, and find where the event ring stands."""

@@ -75,7 +75,7 @@ class Kernel:
 
     def next_deadline_ns(self) -> Ns:
         """When the kernel wants a tick at the latest."""
-        due = ledger.next_due_ns(self.state.ledger, self.site.policies.ack_timeout_ms)
+        due = ledger.next_due_ns(self.state, self.site.policies.ack_timeout_ms)
         held = min(
             (h.until_ns for h in self.state.hold_offs.values() if h.until_ns > self.state.now_ns),
             default=None,

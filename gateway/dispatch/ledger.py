@@ -12,7 +12,7 @@ from gateway.contract import Command, DeviceId, LoadId, Ns
 from gateway.devices.agv import Agv, Drive, Instant
 from gateway.devices.echo import RESULT_OK, Echo, result_text
 from gateway.devices.sorter import Assign
-from gateway.dispatch.state import Action, Entry
+from gateway.dispatch.state import Action, Entry, State
 from gateway.dispatch.turn import Turn
 
 MS = 1_000_000
@@ -229,11 +229,14 @@ def _link_up(turn: Turn, device: DeviceId) -> bool:
     return known is not None and known.health.link == "up"
 
 
-def next_due_ns(turn_state_ledger: dict[str, Entry], ack_timeout_ms: int) -> Ns | None:
-    """When `overdue` has something to do next."""
-    due = [
-        e.sent_ns + ack_timeout_ms * MS if e.state == "sent" else e.deadline_ns
-        for e in turn_state_ledger.values()
-        if e.state in ("sent", "accepted")
-    ]
+def next_due_ns(state: State, ack_timeout_ms: int) -> Ns | None:
+    """When `overdue` has something to do next. What was sent over a link that is not up waits for the link."""
+    due = []
+    for entry in state.ledger.values():
+        if entry.state == "accepted":
+            due.append(entry.deadline_ns)
+        elif entry.state == "sent":
+            device = state.device(entry.device)
+            if device is not None and device.health.link == "up":
+                due.append(entry.sent_ns + ack_timeout_ms * MS)
     return min(due, default=None)

@@ -166,6 +166,11 @@ def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
     if cell.state in ("Stopped", "Complete"):
         _command(turn, cell, Control("Reset"), "")
         return
+    by_name = {ld.load: ld for ld in standing}
+    for late in tasks:
+        # Ordered when its load was already on its way or here: nobody has asked yet where it is to be done.
+        if late.load in by_name and not late.target and choose_target(turn, late, by_name[late.load]) is None:
+            turn.touch()
     if cell.state == "Held":
         for load in standing:
             _say(turn, load, f"{cell.device} is held: look at the cell, then reset it")
@@ -184,6 +189,16 @@ def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
 
 def _watch_places(turn: Turn, cell: RobotCell, standing: list[Load]) -> None:
     """Nothing but an order takes a load out of a cell again: one without blocks cell and conveyor."""
+    infeed = turn.floor.cells[cell.device].infeed
+    gone = [ld for ld in standing if ld.location == infeed and turn.now_ns - ld.since_ns > NO_ORDER_NS]
+    if gone and cell.state == "Idle" and cell.health.reported and not cell.infeed_occupied:
+        text = (
+            f"{cell.device}: {gone[0].load} is booked at {infeed}, where the cell sees no load. Look for it (at the "
+            "outfeed, if the cell restarted before its work was seen), then announce it where it is"
+        )
+        turn.raise_alarm(cell.device, "load not there", text)
+    else:
+        turn.clear_alarm(cell.device, "load not there")
     idle = [ld for ld in standing if not ld.task and turn.now_ns - ld.since_ns > NO_ORDER_NS]
     if idle:
         text = (

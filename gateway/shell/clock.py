@@ -27,10 +27,6 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def unix_s() -> int:
-    return int(time.time())
-
-
 class SteadyClock:
     """Kernel time: begins with the system clock, runs with the monotonic one and never goes back.
 

@@ -31,7 +31,6 @@ from gateway.contract import (
     Tick,
 )
 from gateway.kernel import Kernel
-from gateway.shell import clock
 from gateway.shell.clock import SteadyClock
 from gateway.shell.engine import HEALTHY, Engine
 from gateway.shell.inbox import Inbox
@@ -83,7 +82,7 @@ class Runtime:
 
     async def run(self, version: str) -> None:
         """Operate until cancelled; then bring outputs to their known state and close the journal."""
-        epoch = max(self.kernel.state.epoch + 1, clock.unix_s())
+        epoch = max(self.kernel.state.epoch + 1, self._clock.now_ns() // 1_000_000_000)
         began: list[object] = [Started(epoch, version)]
         if self._site_said and self._site_said != self.kernel.state.site:
             began.append(SiteChanged(self._site_said, at_start=True))

@@ -164,9 +164,13 @@ class Operator:
             self._empty(source)
         elif code.startswith("stranger in zone "):
             self._take_off(source, int(code.rpartition(" ")[2]))
-        elif code in ("not scanned", "load without order", "load on deck", "unknown load") or code.startswith(
-            ("unknown track", "nameless load", "unknown load in")
-        ):
+        elif code in (
+            "not scanned",
+            "load without order",
+            "load not there",
+            "load on deck",
+            "unknown load",
+        ) or code.startswith(("unknown track", "nameless load", "unknown load in")):
             self._tidy(state, source, code)
 
     def _was_done(self, entry: Entry) -> bool:
