@@ -128,6 +128,9 @@ def begin(turn: Turn, task: Task) -> None:
 def set_back(turn: Turn, task: Task, reason: str) -> None:
     """What was under way came to nothing: the task is planned anew from where its load is."""
     TASK.fire(task, "set_back")
+    if task.person:
+        # Whatever set the task back, whoever had it in hand is free for the next one.
+        workstation.end(turn.state.stations[task.device])
     task.device = task.target = task.person = ""
     task.reason = reason
     loads.release_room(turn, task.load)

@@ -156,6 +156,8 @@ def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
     spec = turn.floor.cells[cell.device]
     standing = loads.at(turn.state, spec.infeed)
     _watch_places(turn, cell, [*standing, *loads.at(turn.state, spec.outfeed)])
+    for place, occupied in ((spec.infeed, cell.infeed_occupied), (spec.outfeed, cell.outfeed_occupied)):
+        _watch_stranger(turn, cell, place, occupied=occupied)
     refusal = cell.refusal()
     if refusal is not None:
         for load in standing:
@@ -208,6 +210,23 @@ def _watch_places(turn: Turn, cell: RobotCell, standing: list[Load]) -> None:
         turn.raise_alarm(cell.device, "load without order", text)
     else:
         turn.clear_alarm(cell.device, "load without order")
+
+
+def _watch_stranger(turn: Turn, cell: RobotCell, place: LocationId, *, occupied: bool) -> None:
+    """What the cell's sensor shows and the books do not have blocks it, and nobody would come for it."""
+    key, code = f"{cell.device} {place} stranger", f"unknown load in {place}"
+    if not occupied or loads.at(turn.state, place):
+        turn.state.hold_offs.pop(key, None)
+        turn.clear_alarm(cell.device, code)
+        return
+    known = turn.state.hold_offs.get(key)
+    if known is None:
+        # The sensor may be seen before the echo of whoever handed the load over.
+        turn.hold_off(key, cell.device, "a load that nobody announced")
+        turn.state.hold_offs[key].until_ns = turn.now_ns + NO_ORDER_NS
+    elif known.until_ns <= turn.now_ns:
+        text = f"{cell.device}: a load stands at {place} that nobody has announced. Take it away, or announce it there"
+        turn.raise_alarm(cell.device, code, text)
 
 
 def _command(turn: Turn, cell: RobotCell, action: Control, load: str) -> bool:

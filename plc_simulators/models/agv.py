@@ -19,6 +19,8 @@ from plc_simulators.models.vda_state import ActionState, Error
 
 BATTERY_PER_MM = 1e-6
 """Percent: 1 % per kilometre."""
+ROUNDING_MM = 1e-6
+"""So near counts as there: a way done in one go and one done scan by scan end in the same scan."""
 CHARGE_PER_S = 1 / 60
 ERRORS_MAX = 16
 INSTANT_STATES_MAX = 32
@@ -330,7 +332,7 @@ class Agv:
         target_x, target_y = acceptance.position(self, node)
         dx_mm, dy_mm = target_x - self.x_mm, target_y - self.y_mm
         left_mm, step_mm = self._left_mm(), self._step_mm()
-        if left_mm <= step_mm:
+        if left_mm <= step_mm + ROUNDING_MM:
             self.x_mm, self.y_mm = target_x, target_y
             self.battery_percent = max(0.0, self.battery_percent - left_mm * BATTERY_PER_MM)
             del self.edges[0]

@@ -197,8 +197,9 @@ class Conveyor:
     def step(self, now_ns: int) -> None:
         """One PLC scan."""
         self.pace.catch_up()
-        unit = self.controller.unit
-        if unit.state != EXECUTE:
+        unit, had = self.controller.unit, self.controller.mailbox.busy
+        moved = unit.state == EXECUTE
+        if not moved:
             unit.step(now_ns)
             unit.keep_executing(now_ns)
         else:
@@ -215,7 +216,8 @@ class Conveyor:
         if busy is not None and unit.state == EXECUTE:
             self._discharge(int(busy.values["zone"]), now_ns)
         self.pace.step_done()
-        if offer is not None:
+        if offer is not None or not moved or self.controller.mailbox.busy is not had:
+            # What stands still may go on in the next scan: the line runs again, the place before it is free.
             self.pace.rouse()
 
     # --- the line ---

@@ -241,8 +241,9 @@ def _detour(turn: Turn, trip: Trip, blocker: DeviceId) -> None:
 
 
 def _send(turn: Turn, trip: Trip) -> None:
-    """Send the drive, which is new or whose base has grown or whose horizon has changed; one update at a time."""
-    if any(isinstance(e.action, Drive) for e in ledger.outstanding(turn, trip.vehicle)):
+    """Send the drive, which is new or whose base has grown or whose horizon has changed; one command at a time."""
+    # Nor a drive behind a cancelOrder without an answer: written again, that would cancel this drive.
+    if ledger.outstanding(turn, trip.vehicle):
         return
     if _is_out_of_reach(turn, trip.vehicle):
         return
