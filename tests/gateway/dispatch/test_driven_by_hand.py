@@ -187,3 +187,21 @@ def test_a_vehicle_that_knows_no_node_at_all_is_given_nothing(staffed: Hall, nod
     staffed.run(2)
     assert ("vehicle stands on no known node" in why(staffed, order)) is (node == "")
     assert bool(drives(staffed, "AGV1")) is (node != "")
+
+
+def test_a_paused_vehicle_is_given_nothing_and_goes_on_when_it_is_resumed(staffed: Hall) -> None:
+    """The button at the vehicle: whoever pressed it stands beside it."""
+    for vehicle in staffed.plant.vehicles:
+        if vehicle != "AGV1":
+            staffed.cut(vehicle)
+    sim = staffed.plant.vehicles["AGV1"]
+    sim.paused, sim.version = True, sim.version + 1
+    staffed.run(1)
+    order = staffed.order("M", StepRequest("go", "move", staffed.put(), "RACK-2"))
+    staffed.run(5)
+    assert "AGV1 vehicle is paused" in why(staffed, order)
+    assert drives(staffed, "AGV1") == []
+    sim.paused, sim.version = False, sim.version + 1
+    sim.pace.rouse()
+    staffed.until_ended(order)
+    assert staffed.state_of(order) == "finished"

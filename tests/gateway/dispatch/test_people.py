@@ -120,3 +120,25 @@ def test_a_move_to_where_the_load_stands_is_finished_at_once(staffed: Hall) -> N
     staffed.run(2)
     assert staffed.state_of(order) == "finished"
     assert all(not staffed.commands(vehicle) for vehicle in staffed.plant.vehicles)
+
+
+def carried_off(hall: Hall) -> tuple[str, str]:
+    """Somebody takes the load that a person has in hand, and puts it in front of the scanner."""
+    hall.work_forever = True
+    load = hall.put("WS1-BENCH")
+    order = hall.order("W", pick(load, "WS1"))
+    assert working(hall, "WS1")
+    hall.plant.take_away(load)
+    hall.plant.put_down(load, "S1-IN")
+    return load, order
+
+
+def test_when_the_load_in_hand_comes_by_a_scanner_the_person_is_free_again(staffed: Hall) -> None:
+    load, order = carried_off(staffed)
+    staffed.until(lambda: staffed.where(load) == "LANE-R", limit_s=60)
+    assert staffed.kernel.state.stations["WS1"].state == "staffed"
+    assert staffed.kernel.state.tasks["W/pick"].person == ""
+    staffed.work_forever = False
+    staffed.until_ended(order)
+    assert (staffed.state_of(order), staffed.where(load)) == ("finished", "WS1-BENCH")
+    staffed.until_quiet()
