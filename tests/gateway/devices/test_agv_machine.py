@@ -194,3 +194,19 @@ def test_a_fault_names_its_causes() -> None:
     assert vehicle.refusal() == "vehicle has a fault: motorHot (FATAL): 93 °C"
     av.observe(vehicle, shown(e_stop="MANUAL"))
     assert vehicle.refusal() == "vehicle has a fault: emergency stop"
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        (shown(operating_mode="SEMIAUTOMATIC"), "vehicle is in mode SEMIAUTOMATIC"),
+        (shown(operating_mode="MANUAL"), "vehicle is in mode MANUAL"),
+        (shown(errors=(FATAL,)), "vehicle has a fault: motorHot (FATAL)"),
+        (shown(paused=True), "vehicle is paused"),
+        (shown(localised=False), "vehicle does not know where it is"),
+        (shown(last_node=""), "vehicle stands on no known node"),
+        (shown(errors=(AgvError("laserDirty", "WARNING"),), charging=True), None),
+    ],
+)
+def test_what_keeps_a_vehicle_from_driving_is_said(report: AgvReport, why: str | None) -> None:
+    assert seen(report).refusal() == why

@@ -281,3 +281,27 @@ def test_decode_and_encode() -> None:
     assert cv.encode(Induct(1, 9)) == {"cmd_code": 1, "cmd_zone": 1, "cmd_track_id": 9}
     assert cv.encode(Discharge(4, 9)) == {"cmd_code": 2, "cmd_zone": 4, "cmd_track_id": 9}
     assert cv.encode(ResetZone(2)) == {"cmd_code": 3, "cmd_zone": 2, "cmd_track_id": 0}
+
+
+def test_a_drive_fault_is_told_until_it_has_gone() -> None:
+    conveyor = connected(1)
+    cv.observe(conveyor, report(Zone()))
+    text = "drive fault: check the motor, then reset the zone"
+    assert cv.observe(conveyor, report(Zone(fault=True, jam_at_sensor=True))) == [
+        StateChanged("C1", "zone 1", "empty", "faulted"),
+        Faulted("C1", "zone 1", "faulted", text),
+    ]
+    facts = cv.observe(conveyor, report(Zone(occupied=True)))
+    assert FaultCleared("C1", "zone 1", "faulted") in facts
+
+
+def test_a_plc_that_is_not_in_produce_is_left_alone() -> None:
+    conveyor = connected(1)
+    cv.observe(conveyor, msgspec.structs.replace(report(Zone()), mode=3))
+    assert conveyor.refusal() == "PLC is in mode 3, not Produce"
+
+
+def test_a_first_report_may_show_any_state() -> None:
+    """Whatever happened before the link came up was seen by nobody: no jump."""
+    conveyor = connected(1)
+    assert cv.observe(conveyor, report(Zone(), state=17)) == [StateChanged("C1", "machine", "Stopped", "Complete")]

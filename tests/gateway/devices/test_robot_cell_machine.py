@@ -156,3 +156,7 @@ def test_decode_and_encode() -> None:
         rc.decode({**values, "blocked": "no"})
     assert rc.encode(Control("Start", 7, "wrap")) == {"cmd_code": 2, "cmd_track_id": 7, "cmd_recipe": "wrap"}
     assert rc.encode(Control("Reset")) == {"cmd_code": 1, "cmd_track_id": 0, "cmd_recipe": ""}
+
+
+def test_a_cell_that_is_not_in_produce_is_left_alone() -> None:
+    assert seen(at(4, mode=2)).refusal() == "PLC is in mode 2, not Produce"

@@ -235,3 +235,29 @@ def test_decode_and_encode() -> None:
     payload = {"cmd_code": 10, "cmd_track_id": 9, "cmd_deadline_ms": 5}
     lanes_of = {"cmd_lane_1": 2, "cmd_lane_2": 3, "cmd_lane_3": 0, "cmd_lane_4": 0}
     assert so.encode(Assign(9, (2, 3), 5)) == {**payload, **lanes_of}
+
+
+def test_a_track_that_is_still_on_the_belt_is_not_scanned_again() -> None:
+    """The scanner reads twice, or the PLC gives one number to two items: the first reading stands."""
+    sorter = at_work()
+    so.notice(sorter, scan(1))
+    assert so.notice(sorter, scan(1)) == [Irregular("S1", "track 1 was scanned twice")]
+    assert list(sorter.tracks) == [1]
+    so.notice(sorter, SorterEvent("diverted", 1, lane=2))
+    assert so.notice(sorter, scan(1)) == [Scanned("S1", 1, ("code 1",), 5)]
+
+
+@pytest.mark.parametrize("lane", [0, LANES + 1, -1])
+def test_a_lane_that_does_not_exist_takes_nothing(lane: int) -> None:
+    assert at_work().lane_refusal(lane) == f"lane {lane} does not exist (1 to {LANES})"
+
+
+def test_an_event_that_was_known_before_the_ring_rolled_over_is_known_still() -> None:
+    """Its running number is a u32: behind by less than half of that is before, not far ahead."""
+    sorter = at_work()
+    assert not so.is_repeat(sorter, 2**32 - 1)
+    assert so.is_repeat(sorter, 2**32 - 2)
+    assert not so.is_repeat(sorter, 0)
+    assert not so.is_repeat(sorter, 1)
+    assert so.is_repeat(sorter, 2**32 - 1)
+    assert not so.is_repeat(sorter, None)

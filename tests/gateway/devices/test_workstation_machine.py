@@ -48,3 +48,19 @@ def test_a_station_needs_no_link_but_heeds_its_mode() -> None:
     ws.sign_on(station, "ada")
     station.health.mode = "maintenance"
     assert station.refusal() == "switched to maintenance by an operator"
+
+
+def test_one_person_and_one_piece_of_work_at_a_time() -> None:
+    station = ws.new("W1")
+    assert not ws.sign_off(station)
+    assert not ws.begin(station, "t1")
+    assert ws.sign_on(station, "ada")
+    assert not ws.sign_on(station, "bo")
+    assert not ws.end(station)
+    assert ws.begin(station, "t1")
+    assert not ws.begin(station, "t2")
+    assert (station.person, station.task) == ("ada", "t1")
+    assert ws.end(station)
+    assert ws.begin(station, "t2")
+    assert ws.sign_off(station)
+    assert (station.state, station.person, station.task) == ("closed", "", "")

@@ -172,3 +172,28 @@ def test_a_request_of_no_known_kind_is_not_accepted(again: Callable[[], Kernel])
     kernel = again()
     effects = kernel.apply(Input(1, BEGIN_NS, HostRequest("wms", "odd-1", None)))  # type: ignore[arg-type]
     assert [e.accepted for e in effects if hasattr(e, "accepted")] == [False]
+
+
+@pytest.mark.parametrize(
+    ("body", "event"),
+    [
+        (Notice("C9", SorterEvent("scan", 1), 5), "notice does not fit"),
+        (Notice("C1", AgvFactsheet("S7", (), 1500, 1200, 800)), "notice does not fit"),
+        (LinkChanged("C9", "up", "connected"), "link of an unknown device"),
+    ],
+)
+def test_what_a_device_that_is_not_configured_says_is_noted(
+    busy: Hall, again: Callable[[], Kernel], body: Any, event: str
+) -> None:
+    kernel = again()
+    kernel.apply(Input(1, BEGIN_NS + busy.now_ns, Tick()))
+    before = codec.decode_state(kernel.snapshot())
+    effects = kernel.apply(Input(1, BEGIN_NS + busy.now_ns, body))
+    assert event in [getattr(e, "event", "") for e in effects]
+    after = codec.decode_state(kernel.snapshot())
+    assert (after.conveyors, after.sorters, after.agvs, after.alarms) == (
+        before.conveyors,
+        before.sorters,
+        before.agvs,
+        before.alarms,
+    )

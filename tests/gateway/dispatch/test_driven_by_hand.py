@@ -4,13 +4,14 @@ return, in front of what they should fetch."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 from small_plant import Hall
 
 from gateway.contract import Report, SetMode, StepRequest
-from gateway.devices.agv import Drive
+from gateway.devices.agv import ActionState, Drive, Instant
 from gateway.dispatch import explain
 from gateway.dispatch.memory import Memory
 from gateway.dispatch.traffic import occupancy
@@ -205,3 +206,70 @@ def test_a_paused_vehicle_is_given_nothing_and_goes_on_when_it_is_resumed(staffe
     sim.pace.rouse()
     staffed.until_ended(order)
     assert staffed.state_of(order) == "finished"
+
+
+def says(hall: Hall, vehicle: str, **levels: Any) -> None:
+    """The vehicle shows this instead of what the plant has; it is silent afterwards until its link comes up anew."""
+    hall.muted.add(vehicle)
+    hall.enter(Report(vehicle, msgspec.structs.replace(hall.wire.report(vehicle), **levels)))
+
+
+def heard_again(hall: Hall, vehicle: str) -> None:
+    hall.muted.discard(vehicle)
+    hall.enter(Report(vehicle, hall.wire.report(vehicle)))
+
+
+def test_a_vehicle_that_is_off_its_way_calls_a_person_until_it_is_on_it_again(staffed: Hall) -> None:
+    load = staffed.put("RACK-4")
+    order = staffed.order("M", StepRequest("go", "move", load, "RACK-3"))
+    vehicle = next(iter(staffed.kernel.state.trips))
+    trip = staffed.kernel.state.trips[vehicle]
+    staffed.until(lambda: trip.passed == 2)
+    says(staffed, vehicle, last_node="B7", last_sequence_id=2 * trip.passed)
+    alarm = f"{vehicle}/off its way"
+    assert f"{vehicle} says it is at B7 (sequence 4), which is not in its released way" in staffed.alarms()[alarm]
+    assert trip.passed == 2
+    heard_again(staffed, vehicle)
+    assert alarm not in staffed.alarms()
+    staffed.until_ended(order)
+    assert staffed.state_of(order) == "finished"
+
+
+def test_a_vehicle_that_has_put_its_load_down_is_given_the_next_one_when_its_drive_has_ended(staffed: Hall) -> None:
+    for other in staffed.plant.vehicles:
+        if other != "AGV1":
+            staffed.cut(other)
+    first, second = staffed.put("RACK-1"), staffed.put("RACK-2")
+    order = staffed.order("M", StepRequest("go", "move", first, "RACK-2"))
+    trip = staffed.kernel.state.trips["AGV1"]
+    staffed.until(lambda: trip.picked and trip.passed == len(trip.nodes) - 1)
+    drop = trip.drop_id
+    ended = (ActionState(drop, "FINISHED"), ActionState("beacon", "RUNNING"))
+    says(staffed, "AGV1", actions=ended)
+    assert staffed.state_of(order) == "finished"
+    waiting = staffed.order("N", StepRequest("go", "move", second, "RACK-3"))
+    assert "AGV1 is just ending its drive" in why(staffed, waiting)
+    staffed.until(lambda: staffed.really(first) == "RACK-2")
+    heard_again(staffed, "AGV1")
+    staffed.until_ended(waiting)
+    assert staffed.state_of(waiting) == "finished"
+
+
+def test_a_load_is_taken_on_only_when_the_drive_that_failed_has_come_to_rest(staffed: Hall) -> None:
+    """The vehicle gives its drop up before it is there (its fork is blocked) and drives on over its base."""
+    load = staffed.put("RACK-1")
+    order = staffed.order("M", StepRequest("go", "move", load, "RACK-3"))
+    vehicle = next(iter(staffed.kernel.state.trips))
+    trip = staffed.kernel.state.trips[vehicle]
+    staffed.until(lambda: trip.picked and trip.passed > trip.pick_at)
+    before = len(drives(staffed, vehicle))
+    staffed.lose = lambda command: isinstance(command.action, Instant)
+    says(staffed, vehicle, actions=(ActionState(trip.drop_id, "FAILED", "fork is blocked"),))
+    assert "fork is blocked" in staffed.notes("trip failed")[0].detail
+    staffed.run(1)
+    assert vehicle not in staffed.kernel.state.trips
+    assert len(drives(staffed, vehicle)) == before
+    staffed.lose = lambda command: False
+    heard_again(staffed, vehicle)
+    staffed.until_ended(order)
+    assert (staffed.state_of(order), staffed.where(load)) == ("finished", "RACK-3")

@@ -40,6 +40,42 @@ WITHOUT = LINE.replace("LEFT", "false").replace("RIGHT", "false")
 """What drives into such a siding does not come out again, so it is no way for anybody."""
 WITH_SIDING = LINE.replace("LEFT", "true").replace("RIGHT", "false")
 WITH_TWO = LINE.replace("LEFT", "true").replace("RIGHT", "true")
+TWO_LINES = """
+site: {id: two, name: Two tracks with a long way between them}
+map:
+  clearance_mm: 900
+  nodes:
+    - {id: HL, x_mm: 0, y_mm: 0}
+    - {id: A, x_mm: 3000, y_mm: 0}
+    - {id: B, x_mm: 6000, y_mm: 0}
+    - {id: HR, x_mm: 9000, y_mm: 0}
+    - {id: SIDE, x_mm: 3000, y_mm: -3000}
+    - {id: LINK, x_mm: 6000, y_mm: -9000}
+    - {id: HL2, x_mm: 0, y_mm: -18000}
+    - {id: A2, x_mm: 3000, y_mm: -18000}
+    - {id: B2, x_mm: 6000, y_mm: -18000}
+    - {id: HR2, x_mm: 9000, y_mm: -18000}
+    - {id: SIDE2, x_mm: 3000, y_mm: -15000}
+  edges:
+    - {from: HL, to: A, both_ways: true}
+    - {from: A, to: B, both_ways: true}
+    - {from: B, to: HR, both_ways: true}
+    - {from: A, to: SIDE, both_ways: true}
+    - {from: HL2, to: A2, both_ways: true}
+    - {from: A2, to: B2, both_ways: true}
+    - {from: B2, to: HR2, both_ways: true}
+    - {from: A2, to: SIDE2, both_ways: true}
+    - {from: B, to: LINK, both_ways: true}
+    - {from: LINK, to: B2, both_ways: true}
+locations:
+  - {id: AT-A, kind: rack, capacity: 9, node: A}
+  - {id: AT-B, kind: rack, capacity: 9, node: B}
+devices:
+  - {id: V1, type: agv, driver: vda5050, profile: vda5050-2.1, connection: {manufacturer: m, serial: v1}, home: HL}
+  - {id: V2, type: agv, driver: vda5050, profile: vda5050-2.1, connection: {manufacturer: m, serial: v2}, home: HR}
+  - {id: V3, type: agv, driver: vda5050, profile: vda5050-2.1, connection: {manufacturer: m, serial: v3}, home: HL2}
+  - {id: V4, type: agv, driver: vda5050, profile: vda5050-2.1, connection: {manufacturer: m, serial: v4}, home: HR2}
+"""
 ALARM = "traffic/locked up"
 
 
@@ -173,3 +209,20 @@ def test_who_was_locked_up_drives_on_as_soon_as_the_other_one_has_been_driven_aw
     by_hand(hall, "V2", "HR")
     hall.until(lambda: hall.watch.vehicles["V1"].at == "HL", limit_s=20)
     hall.until(lambda: ALARM not in hall.alarms(), limit_s=5)
+
+
+def test_of_two_pairs_that_face_each_other_one_is_set_free_after_the_other(own_hall: OwnHall) -> None:
+    """Nobody can set all four free: each step counts that frees somebody."""
+    hall = own_hall(TWO_LINES)
+    for vehicle, node in (("V3", "B2"), ("V4", "A2"), ("V1", "B"), ("V2", "A")):
+        by_hand(hall, vehicle, node)
+    for vehicle in ("V3", "V4", "V1", "V2"):
+        hall.must(SetMode(vehicle, "automatic"))
+    hall.run(1)
+    driven_to(hall, "V1", "B")
+    hall.until(lambda: bool(hall.raised(ALARM)), limit_s=3)
+    hall.until(lambda: ALARM not in hall.alarms() and not hall.kernel.state.trips, limit_s=120)
+    assert len(aside(hall)) >= 2
+    assert set(aside(hall)) & {"V1", "V2"}
+    assert set(aside(hall)) & {"V3", "V4"}
+    hall.until_quiet()
