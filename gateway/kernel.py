@@ -191,6 +191,8 @@ class Kernel:
         if change.state == "up":
             turn.clear_alarm(change.device, "link")
             if was != "up":
+                if change.device in self.state.agvs:
+                    trips.reported(turn, change.device)  # what it has said in doubt counts from now on
                 ledger.link_changed(turn, change.device)
         else:
             turn.raise_alarm(
@@ -260,5 +262,5 @@ def _add_devices(state: State, site: Site) -> None:
                 state.cells.setdefault(spec.id, robot_cell.new(spec.id))
             case AgvSpec():
                 state.agvs.setdefault(spec.id, agv.new(spec.id))
-            case WorkstationSpec():
+            case _:  # a workstation
                 state.stations.setdefault(spec.id, workstation.new(spec.id))

@@ -83,6 +83,6 @@ class Table:
             record.state = observed
             return False
         for trigger in way:
-            if not self.fire(record, trigger):
-                raise AssertionError(f"{self.name}: path {way} is not in its own table")
+            taken = self.fire(record, trigger)
+            assert taken, f"{self.name}: path {way} is not in its own table"
         return True

@@ -47,7 +47,9 @@ def due_ns(turn: Turn) -> Ns:
     """When this phase has something to do at the latest, hold-offs apart."""
     state = turn.state
     handed_over = (ld.since_ns for infeed in turn.floor.sorter_by_infeed for ld in loads.at(state, infeed))
-    late_ns = (since_ns + SCAN_OVERDUE_NS + 1 for since_ns in handed_over)
+    late_ns = [since_ns + SCAN_OVERDUE_NS + 1 for since_ns in handed_over]
+    put_down = (ld.put_ns for run in turn.floor.runs for ld in loads.at(state, run.source))
+    late_ns += [put_ns + ENTRY_TOLERANCE_NS + 1 for put_ns in put_down if put_ns]
     return min((ns for ns in late_ns if ns > turn.now_ns), default=NEVER_NS)
 
 
@@ -159,7 +161,8 @@ def _miss(turn: Turn, run: Run, conveyor: Conveyor) -> None:
     zones = conveyor.zones[run.zone_first - 1 : run.zone_last]
     named = {zone.track_id for zone in zones if zone.occupied}
     nameless = any(zone.occupied and not zone.track_id for zone in zones)
-    empty_ns = turn.state.entry_empty_ns.get(run.source, 0)
+    # A PLC reports what changes: an entry that was seen empty last is empty now.
+    empty_ns = turn.now_ns if zones[0].state == "empty" else turn.state.entry_empty_ns.get(run.source, 0)
     booked = [ld for ld in loads.at(turn.state, run.source) if _has_moved_on(ld, empty_ns)]
     booked += loads.at(turn.state, run.run)
     for load in booked:
@@ -234,12 +237,12 @@ def _discharge(turn: Turn, run: Run, conveyor: Conveyor) -> None:
         turn.raise_alarm(run.device, f"unknown track in zone {run.zone_last}", text)
         return
     turn.clear_alarm(run.device, f"unknown track in zone {run.zone_last}")
+    if ledger.open_for(turn, run.device, Discharge, load.load):
+        return  # it is being handed over: what follows may have reported it already
     if load.location != run.run:
         # The plant outranks the books: the load stands where its PLC says.
         turn.note(run.device, "load found", f"{load.load} was booked at {load.location or 'nowhere'}")
         loads.book(turn, load, run.run)
-    if ledger.open_for(turn, run.device, Discharge, load.load):
-        return
     refusal = _next_refusal(turn, run)
     key = f"{run.device} discharge {load.load}"
     if refusal is not None:

@@ -50,10 +50,7 @@ def forget(turn: Turn, load: Load) -> None:
     del state.loads[load.load]
     del state.by_track[load.track_id]
     for code in load.barcodes:
-        known = state.by_barcode[code]
-        known.remove(load.load)
-        if not known:
-            del state.by_barcode[code]
+        del state.by_barcode[code]  # nobody else has it: one that belongs to a load is refused for any other
 
 
 def book(turn: Turn, load: Load, location: LocationId) -> None:
@@ -123,9 +120,8 @@ def taken(turn: Turn, place: LocationId) -> int:
 
 def no_room(turn: Turn, load: Load, route: tuple[Hop, ...]) -> str | None:
     """Why the route can't be begun for want of room, None when it can."""
-    here = turn.floor.place_of(load.location)
     for place in turn.floor.places(route):
-        if place == here or load.load in turn.state.coming.get(place, {}):
+        if load.load in turn.state.coming.get(place, {}):
             continue
         count, room = taken(turn, place), turn.floor.room(place)
         if count >= room:
@@ -135,10 +131,8 @@ def no_room(turn: Turn, load: Load, route: tuple[Hop, ...]) -> str | None:
 
 def reserve(turn: Turn, load: Load, route: tuple[Hop, ...]) -> None:
     turn.touch()
-    here = turn.floor.place_of(load.location)
     for place in turn.floor.places(route):
-        if place != here:
-            turn.state.coming.setdefault(place, {})[load.load] = 1
+        turn.state.coming.setdefault(place, {})[load.load] = 1
 
 
 def release_room(turn: Turn, load: LoadId) -> None:

@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from gateway.contract import CreateOrder, OrderEvent
 from gateway.devices import workstation
 from gateway.dispatch import loads
-from gateway.dispatch.state import ORDER, ORDER_ENDED, TASK, TASK_ENDED, Order, Task
+from gateway.dispatch.state import ORDER, TASK, TASK_ENDED, Order, Task
 from gateway.dispatch.turn import Turn
 
 ENDED_KEPT_MAX = 10_000
@@ -128,21 +128,23 @@ def begin(turn: Turn, task: Task) -> None:
 def set_back(turn: Turn, task: Task, reason: str) -> None:
     """What was under way came to nothing: the task is planned anew from where its load is."""
     TASK.fire(task, "set_back")
+    _let_go(turn, task)
+    task.reason = reason
+
+
+def _let_go(turn: Turn, task: Task) -> None:
+    """Nobody does the task any more: whoever had it in hand is free for the next one, and its room for others."""
     if task.person:
-        # Whatever set the task back, whoever had it in hand is free for the next one.
         workstation.end(turn.state.stations[task.device])
     task.device = task.target = task.person = ""
-    task.reason = reason
     loads.release_room(turn, task.load)
 
 
 def finish(turn: Turn, task: Task) -> None:
-    if not TASK.fire(task, "finish"):
-        return
+    finished = TASK.fire(task, "finish")
+    assert finished, f"{task.task} is {task.state} and can't be finished"
     _end(turn, task, "")
     order = turn.state.orders[task.order]
-    if order.state in ORDER_ENDED:
-        return
     if ORDER.fire(order, "start"):
         turn.effects.append(OrderEvent(order.order, "started"))
     if all(turn.state.tasks[t].state == "finished" for t in order.tasks):
@@ -151,8 +153,8 @@ def finish(turn: Turn, task: Task) -> None:
 
 def fail(turn: Turn, task: Task, reason: str) -> None:
     """The task can't be done: its order fails with the reason, and its other steps are cancelled."""
-    if not TASK.fire(task, "fail"):
-        return
+    failed = TASK.fire(task, "fail")
+    assert failed, f"{task.task} is {task.state} and can't fail"
     _end(turn, task, reason)
     order = turn.state.orders[task.order]
     _cancel_tasks(turn, order, f"step {task.task.rpartition('/')[2]} failed")
@@ -190,8 +192,8 @@ def _end(turn: Turn, task: Task, reason: str) -> None:
 def _end_order(turn: Turn, order: Order, trigger: str, reason: str) -> None:
     state = turn.state
     was = order.state
-    if not ORDER.fire(order, trigger):
-        return
+    ended = ORDER.fire(order, trigger)
+    assert ended, f"{order.order} is {order.state}: no {trigger}"
     order.ended_ns, order.reason = turn.now_ns, reason
     if was == "created":
         del state.queue[bisect_left(state.queue, (*order.rank(), order.order))]
@@ -217,13 +219,10 @@ def insert_before(turn: Turn, task: Task, new: Task) -> None:
     state.tasks[new.task] = new
     order.tasks.insert(order.tasks.index(task.task), new.task)
     task.after = (*task.after, new.task)
-    load = state.loads.get(task.load)
-    if load is not None and load.task == task.task:
-        load.task = ""
+    state.loads[task.load].task = ""
     TASK.fire(task, "set_back")
     TASK.fire(task, "postpone")
-    task.device = task.target = task.person = ""
-    loads.release_room(turn, task.load)
+    _let_go(turn, task)
 
 
 def is_ended(task: Task) -> bool:

@@ -65,8 +65,7 @@ def apply_fact(turn: Turn, fact: Fact) -> None:
             turn.note(fact.device, "irregular", fact.text)
         case StateChanged():
             turn.note(fact.device, "state", f"{fact.part}: {fact.before} → {fact.after}")
-        case ZoneTaken() | ZoneLeft():
-            pass  # the conveyors' flow reads the zones' levels
+    # ZoneTaken and ZoneLeft are for others: the conveyors' flow reads the zones' levels.
 
 
 BOOKS: tuple[Callable[[Turn], None], ...] = (

@@ -230,6 +230,8 @@ def _set_mode(turn: Turn, request: SetMode) -> str | None:
     if device is None:
         return unknown("device", request.device, [d.id for d in turn.site.devices])
     device.health.mode = request.mode
+    if request.device in turn.state.agvs:
+        trips.reported(turn, request.device)  # what it has said meanwhile counts from now on
     return None
 
 

@@ -193,10 +193,8 @@ def _put_right(turn: Turn, task: Task, load: Load, why: str) -> None:
 
 
 def divert_failed(turn: Turn, fact: DivertFailed) -> None:
-    track = turn.state.sorters[fact.device].tracks.get(fact.track_id)
-    if track is not None:
-        track.why_reject = fact.reason
-        turn.note(fact.device, "divert failed", f"track {fact.track_id}: {fact.reason}")
+    turn.state.sorters[fact.device].tracks[fact.track_id].why_reject = fact.reason
+    turn.note(fact.device, "divert failed", f"track {fact.track_id}: {fact.reason}")
 
 
 def withdraw(turn: Turn, load: LoadId) -> None:

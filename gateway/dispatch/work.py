@@ -117,10 +117,8 @@ def confirm_refusal(turn: Turn, request: ConfirmWork) -> str | None:
     task = turn.state.tasks.get(request.task)
     if task is None:
         return f"no task {request.task}"
-    if task.person != request.person:
+    if not task.person or task.person != request.person:
         return f"task {request.task} is {'done by ' + task.person if task.person else 'nobody' + chr(39) + 's'}"
-    if task.state != "active":
-        return f"task {request.task} is {task.state}"
     return None
 
 
@@ -130,12 +128,10 @@ def confirm(turn: Turn, request: ConfirmWork) -> None:
     station = turn.state.stations[task.device]
     workstation.end(station)
     task.person = ""
-    load = turn.state.loads.get(task.load)
     if not request.ok:
         orders.fail(turn, task, f"{request.person}: {request.note or 'could not be done'}")
         return
-    if load is not None:
-        load.unsure = ""
+    turn.state.loads[task.load].unsure = ""
     orders.finish(turn, task)
 
 
@@ -171,8 +167,12 @@ def _run_cell(turn: Turn, cell: RobotCell, tasks: list[Task]) -> None:
     by_name = {ld.load: ld for ld in standing}
     for late in tasks:
         # Ordered when its load was already on its way or here: nobody has asked yet where it is to be done.
-        if late.load in by_name and not late.target and choose_target(turn, late, by_name[late.load]) is None:
-            turn.touch()
+        if late.load in by_name and not late.target:
+            why = choose_target(turn, late, by_name[late.load])
+            if why is None:
+                turn.touch()
+            else:
+                late.reason = why
     if cell.state == "Held":
         for load in standing:
             _say(turn, load, f"{cell.device} is held: look at the cell, then reset it")

@@ -63,9 +63,7 @@ def try_out(turn: Turn, changed: Trip | None = None) -> Schedule:
     movers = []
     for vehicle in turn.floor.agvs:
         trip = changed if changed and changed.vehicle == vehicle else turn.state.trips.get(vehicle)
-        mover = _mover(turn, vehicle, trip)
-        if mover is not None:
-            movers.append(mover)
+        movers.append(_mover(turn, vehicle, trip))
     # A trip that is begun is tried out first, and when it is in force the order is worked out for good: from the same.
     known = turn.memory.schedule
     if known is None or known[0] != movers:
@@ -73,7 +71,7 @@ def try_out(turn: Turn, changed: Trip | None = None) -> Schedule:
     return known[1]
 
 
-def _mover(turn: Turn, vehicle: DeviceId, trip: Trip | None) -> Mover | None:
+def _mover(turn: Turn, vehicle: DeviceId, trip: Trip | None) -> Mover:
     home = turn.floor.agvs[vehicle].home
     rest = trip.nodes[trip.released - 1 :] if trip else [stands_on(turn, vehicle)]
     last = turn.floor.roadmap.way(rest[-1], home)

@@ -107,15 +107,7 @@ class _Simulation:
         ready = [(m.ready_s, m.vehicle) for m in self.driven.values() if m.steps]
         heapq.heapify(ready)
         blocked: list[tuple[float, DeviceId]] = []
-        while ready or blocked:
-            if not ready:
-                freed = self._bring_one_home(blocked)
-                if freed is None:
-                    break
-                ready, blocked = blocked, []
-                ready = [entry for entry in ready if entry[1] != freed]
-                heapq.heapify(ready)
-                continue
+        while ready:
             at_s, vehicle = heapq.heappop(ready)
             mover = self.driven[vehicle]
             if not self._may_step(mover):
@@ -160,17 +152,6 @@ class _Simulation:
         mover.held = mover.nodes[mover.at]
         self.held |= mover.held
         return at_s + step.seconds + mover.stops_s.get(entry[1], 0.0)
-
-    def _bring_one_home(self, blocked: list[tuple[float, DeviceId]]) -> DeviceId | None:
-        """Nobody may take one step: is there one whose whole way is free? Then it goes first, all the way."""
-        for at_s, vehicle in sorted(blocked):
-            mover = self.driven[vehicle]
-            of_others = self.held ^ mover.held
-            if not any(step.bits & of_others for step in mover.steps[mover.at :]):
-                while mover.at < len(mover.steps):
-                    at_s = self._step(mover, at_s)
-                return vehicle
-        return None
 
 
 def _driven(roadmap: Roadmap, mover: Mover) -> _Driven:

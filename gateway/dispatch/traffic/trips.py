@@ -70,8 +70,9 @@ def begin(turn: Turn, vehicle: DeviceId, load: LoadId, source: LocationId, dest:
         return f"{vehicle} is just leaving {start}"
     to_pick = _way(turn, vehicle, start, pick_node)
     to_drop = _way(turn, vehicle, pick_node, drop_node)
-    if to_pick is None or to_drop is None:
-        return f"no way for {vehicle} from {start} over {pick_node} to {drop_node}"
+    # Whoever chose the vehicle and the places has looked for both ways.
+    assert to_pick is not None, f"no way for {vehicle} from {start} to {pick_node}"
+    assert to_drop is not None, f"no way for {vehicle} from {pick_node} to {drop_node}"
     trip = _trip(turn, vehicle, [*to_pick, *to_drop[1:]])
     base = trip.released - 1
     trip.load, trip.source, trip.dest = load, source, dest
@@ -170,6 +171,10 @@ def redirected(turn: Turn, trip: Trip, way: list[NodeId]) -> Trip:
 def node_reached(turn: Turn, fact: NodeReached) -> None:
     trip = turn.state.trips.get(fact.device)
     agv = turn.state.agvs[fact.device]
+    if trip is None and fact.node != turn.floor.agvs[fact.device].home:
+        # Driven by hand, or by a drive of somebody else's: the passing order does not reckon with it.
+        turn.state.passes_void, turn.state.traffic_seen = True, ""
+        turn.memory.order_checked = False
     if trip is None or agv.drive_id != trip.drive_id:
         return
     trip.accepted = True
