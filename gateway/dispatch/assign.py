@@ -102,6 +102,8 @@ def _route(turn: Turn, task: Task, load: Load) -> tuple[Hop, ...] | None:
     route = turn.floor.route(load.location, dest)
     if route is None:
         task.reason = f"there is no way from {load.location} to {dest}"
+        if task.kind == "work" and not task.to:
+            task.target = task.device = ""  # chosen when the load was elsewhere: another place is looked for next time
     elif not route and task.kind == "move":
         orders.finish(turn, task)
     return route

@@ -31,7 +31,7 @@ def choose_target(turn: Turn, task: Task, load: Load) -> str | None:
         refusal = _refusal(turn, device, task)
         route = turn.floor.route(load.location, location)
         on_deck = load.location in turn.floor.agvs
-        if refusal is None and route is None and not on_deck:
+        if refusal is None and route is None and not (on_deck and _can_be_brought(turn, location)):
             refusal = f"no route from {load.location}"
         if refusal is not None:
             reasons.append(f"{device}: {refusal}")
@@ -44,6 +44,15 @@ def choose_target(turn: Turn, task: Task, load: Load) -> str | None:
         return "; ".join(reasons) or f"no station or cell is called {task.to or 'so'}"
     task.target, task.device = best[1], best[2]
     return None
+
+
+def _can_be_brought(turn: Turn, location: LocationId) -> bool:
+    """A vehicle that has a load on its deck can put it down there, or where a conveyor or the like takes it there."""
+    for place in filter(turn.floor.can_drop, turn.floor.locations):
+        route = turn.floor.route(place, location)
+        if route is not None and (not route or route[0].kind != "agv"):
+            return True
+    return False
 
 
 def _places(turn: Turn) -> list[tuple[DeviceId, LocationId]]:

@@ -12,16 +12,27 @@ nothing but the vehicles' positions and ways; a vehicle that can't move just now
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from gateway.contract import DeviceId, NodeId
 from gateway.dispatch.traffic.roadmap import Roadmap, Step
 
-LOOK_AHEAD_NODES = 12
-COMES_BACK_NODES = 6
-"""How far the way of the vehicle ahead is looked along for its coming back; on a ring everybody comes back some day."""
+
+@dataclass(frozen=True, slots=True)
+class Lookout:
+    """How far ahead a mover looks for the next vehicle, and how far that one's way is looked along for its coming back
+    through what the mover would enter."""
+
+    ahead_nodes: int
+    comes_back_nodes: int
+
+
+FAR = Lookout(12, 6)
+NEAR = Lookout(2, 2)
+"""Enough for a spur of one node, and blind for a whole ring, on which everybody comes back some day."""
+NONE = Lookout(0, 0)
 HEAD_STARTS_MAX = 16
 NEVER_S = 1e12
 
@@ -50,22 +61,26 @@ class Schedule:
 def simulate(roadmap: Roadmap, movers: list[Mover]) -> Schedule:
     """Drive all movers ahead until each is at the end of its way, or nobody can move.
 
-    If first come, first served leaves somebody locked up, each vehicle in turn is given a head start. In the end they
-    drive without looking out for head-on meetings: on a ring everybody comes back to everybody, and it may go well.
+    If first come, first served leaves somebody locked up, each vehicle in turn is given a head start; then they look
+    out for head-on meetings less far, and in the end not at all: on a ring it may go well.
     """
     driven = [_driven(roadmap, mover) for mover in sorted(movers, key=lambda m: m.vehicle)]
-    best = _Simulation(driven, "").run()
-    for mover in driven[:HEAD_STARTS_MAX]:
+    best = _Simulation(driven, "", FAR).run()
+    for head_start, lookout in _other_ways(driven):
         if not best.locked:
             break
-        other = _Simulation(driven, mover.vehicle).run()
-        if len(other.locked) < len(best.locked):
-            best = other
-    if best.locked:
-        other = _Simulation(driven, "", looks_out=False).run()
+        other = _Simulation(driven, head_start, lookout).run()
         if len(other.locked) < len(best.locked):
             best = other
     return best
+
+
+def _other_ways(driven: list[_Driven]) -> Iterator[tuple[DeviceId, Lookout]]:
+    some = driven[:HEAD_STARTS_MAX]
+    yield from ((mover.vehicle, FAR) for mover in some)
+    yield "", NONE
+    yield "", NEAR
+    yield from ((mover.vehicle, NEAR) for mover in some)
 
 
 @dataclass(slots=True)
@@ -82,17 +97,17 @@ class _Driven:
     held: int = 0
     at: int = 0
 
-    def needs_soon(self) -> int:
-        """All claims of its next steps."""
+    def needs_soon(self, steps: int) -> int:
+        """All claims of its next `steps`."""
         needed = 0
-        for step in self.steps[self.at : self.at + COMES_BACK_NODES]:
+        for step in self.steps[self.at : self.at + steps]:
             needed |= step.bits
         return needed
 
 
 class _Simulation:
-    def __init__(self, driven: list[_Driven], head_start: DeviceId, *, looks_out: bool = True) -> None:
-        self.looks_out = looks_out
+    def __init__(self, driven: list[_Driven], head_start: DeviceId, lookout: Lookout) -> None:
+        self.lookout = lookout
         self.driven = {m.vehicle: replace(m) for m in driven}
         if head_start:
             self.driven[head_start].ready_s = -NEVER_S
@@ -127,15 +142,19 @@ class _Simulation:
         of_others = self.held ^ mover.held
         if mover.steps[mover.at].bits & of_others:
             return False
-        return not (self.looks_out and self._meets_head_on(mover, of_others))
+        return not self._meets_head_on(mover, of_others)
 
     def _meets_head_on(self, mover: _Driven, of_others: int) -> bool:
         """The next vehicle on the way will come back through what this one would enter (a spur, a two-way aisle)."""
         between = 0
-        for claims in mover.nodes[mover.at + 1 : mover.at + 1 + LOOK_AHEAD_NODES]:
+        for claims in mover.nodes[mover.at + 1 : mover.at + 1 + self.lookout.ahead_nodes]:
             if claims & of_others:
                 for ahead in self.driven.values():
-                    if ahead.held & claims and ahead is not mover and ahead.needs_soon() & between:
+                    if (
+                        ahead.held & claims
+                        and ahead is not mover
+                        and ahead.needs_soon(self.lookout.comes_back_nodes) & between
+                    ):
                         return True
                 return False
             between |= claims

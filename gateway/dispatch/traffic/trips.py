@@ -114,9 +114,12 @@ def _way(turn: Turn, vehicle: DeviceId, a: NodeId, b: NodeId) -> tuple[NodeId, .
 
 
 def _trip(turn: Turn, vehicle: DeviceId, way: list[NodeId]) -> Trip:
-    """A new trip along `way`, or the running empty one with its horizon replaced by `way`."""
+    """A new trip along `way`, or the one in force with its horizon replaced by `way`, which starts where its base ends.
+
+    What has been released in this very turn and has not been sent yet is base already.
+    """
     known = turn.state.trips.get(vehicle)
-    if known is None or not known.sent_released:
+    if known is None or (not known.sent_released and known.released == 1):
         turn.state.drive_number += 1
         return Trip(vehicle, f"D{turn.state.epoch}-{turn.state.drive_number}", way, moved_ns=turn.now_ns)
     return Trip(

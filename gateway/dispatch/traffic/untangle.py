@@ -46,7 +46,7 @@ def untangle(turn: Turn) -> None:
 
 def _detours(turn: Turn, locked: list[DeviceId]) -> list[Trip]:
     """What each of them could do instead, those without a load first: they are the quickest out of the way."""
-    able = [v for v in locked if occupancy.refusal(turn, v) is None]
+    able = [v for v in locked if occupancy.refusal(turn, v) is None and not _is_dropping(turn, v)]
     found: list[Trip] = []
     for vehicle in sorted(able, key=lambda v: bool(turn.state.standing.get(v))):
         others = [v for v in turn.floor.agvs if v != vehicle]
@@ -56,6 +56,12 @@ def _detours(turn: Turn, locked: list[DeviceId]) -> list[Trip]:
         ways += [[trips.stands_at(turn, vehicle), node] for node in _free_beside(turn, vehicle, taken)]
         found += filter(None, (_over(turn, vehicle, way) for way in ways if way))
     return found[:TRIES_MAX]
+
+
+def _is_dropping(turn: Turn, vehicle: DeviceId) -> bool:
+    """The node of its drop is released to it: an update can't change what it does there, and there its trip ends."""
+    trip = turn.state.trips.get(vehicle)
+    return trip is not None and 0 <= trip.drop_at < trip.released
 
 
 def _aside(turn: Turn, vehicle: DeviceId, refuge: NodeId, taken: frozenset[NodeId]) -> list[NodeId] | None:

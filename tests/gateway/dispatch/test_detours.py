@@ -9,6 +9,8 @@ from small_plant import Hall
 
 from gateway.contract import SetMode, StepRequest
 from gateway.devices.agv import Drive
+from gateway.dispatch.traffic import trips
+from gateway.dispatch.turn import Turn
 
 TWO_WAYS = """
 site: {id: two-ways, name: A station with two ways to the parking places}
@@ -150,3 +152,15 @@ def test_a_way_around_that_would_lock_somebody_up_is_not_driven(hall: Hall) -> N
     hall.until_ended(order)
     assert hall.state_of(order) == "finished"
     hall.until_quiet()
+
+
+def test_what_has_been_released_and_not_been_sent_yet_stays_in_front_of_a_detour(hall: Hall) -> None:
+    """The vehicle stands at the first node of it, and others keep clear of all of it."""
+    kernel = hall.kernel
+    turn = Turn(kernel.site, kernel.floor, kernel.state, kernel._remembered())
+    trip = trips.empty(turn, "Y", ["S", "J", "T1", "T2", "T3", "T4", "T5", "K", "HY"])
+    trip.released = 2
+    kernel.state.trips["Y"] = trip
+    new = trips.redirected(turn, trip, ["J", "B1", "B2", "K", "HY"])
+    assert new.nodes == ["S", "J", "B1", "B2", "K", "HY"]
+    assert (new.drive_id, new.released, new.passed) == (trip.drive_id, 2, 0)

@@ -118,7 +118,7 @@ def first_difference(site: Site, journal: list[tuple[int, int, bytes]]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("seed", [21, 22])
+@pytest.mark.parametrize("seed", [21, 23])
 def test_a_bad_day_goes_the_same_with_a_memory_and_without(make_hall: MakeHall, site: Site, seed: int) -> None:
     hall = make_hall(seed=seed, no_read_share=0.1)
     bad_day(hall, 24)

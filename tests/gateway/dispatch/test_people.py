@@ -142,3 +142,27 @@ def test_when_the_load_in_hand_comes_by_a_scanner_the_person_is_free_again(staff
     staffed.until_ended(order)
     assert (staffed.state_of(order), staffed.where(load)) == ("finished", "WS1-BENCH")
     staffed.until_quiet()
+
+
+def test_work_on_a_deck_is_not_meant_for_a_place_where_no_vehicle_puts_anything_down(staffed: Hall) -> None:
+    """The clearing place at the reject lane is empty and near, but only the sorter brings loads there."""
+    load = staffed.put()
+    order = staffed.order("W", pick(load))
+    staffed.until(lambda: staffed.where(load).startswith("AGV"))
+    vehicle = staffed.where(load)
+    task = staffed.kernel.state.tasks["W/pick"]
+    staffed.plant.vehicles[vehicle].deck.take_away()
+    staffed.until(lambda: bool(staffed.notes("trip failed")))
+    staffed.until(lambda: bool(task.target))
+    assert task.target in ("WS1-BENCH", "WS2-BENCH")
+    assert staffed.state_of(order) == "started"
+
+
+def test_a_place_for_work_is_chosen_anew_where_no_way_leads_to_the_old_one(staffed: Hall) -> None:
+    """Somebody has carried the load elsewhere meanwhile."""
+    load = staffed.put()
+    order = staffed.order("W", pick(load))
+    task = staffed.kernel.state.tasks["W/pick"]
+    task.target, task.device = "LANE-R", "CLR"
+    staffed.until_ended(order)
+    assert staffed.state_of(order) == "finished"

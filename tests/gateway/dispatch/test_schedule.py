@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from small_maps import roadmap
+from small_plant import demo_site
 
+from gateway.dispatch.floor import Floor
 from gateway.dispatch.traffic.roadmap import Roadmap
 from gateway.dispatch.traffic.schedule import NEVER_S, Mover, Schedule, simulate
 
@@ -114,3 +116,24 @@ def test_the_order_is_the_same_whatever_the_list_begins_with() -> None:
         passes = simulate(ring(), [mover(n, ways[n]) for n in names]).passes
         seen.add(str(sorted(passes.items())))
     assert len(seen) == 1
+
+
+def test_a_full_ring_with_a_spur_in_it_turns_when_the_one_before_the_spur_drives_on() -> None:
+    """Looking far ahead everybody comes back to everybody; not looking at all two meet in the spur: so not far."""
+    hall = Floor(demo_site()).roadmap
+
+    def on_its_way(name: str, way: str, home: str) -> Mover:
+        nodes = way.split()
+        return mover(name, " ".join([*nodes, *(hall.way(nodes[-1], home) or ())[1:]]))
+
+    movers = [
+        on_its_way("AGV1", "T9 T10 B10 B9 B8 B7 T7 T8 T9 NC1", "H1"),
+        on_its_way("AGV2", "T7 T8 T9 NC1", "H2"),
+        on_its_way("AGV3", "B7 T7 T8 T9 NC1", "H3"),
+        on_its_way("AGV4", "NC1 T9 T10 B10 B9 B8 NWS2 B8 B7 T7 T8 T9 NC1", "H4"),
+        on_its_way("AGV5", "T6 T7 T8 T9 NC1", "H5"),
+        on_its_way("AGV6", "T8 T9 NC1", "H6"),
+    ]
+    schedule = simulate(hall, movers)
+    assert schedule.locked == []
+    assert first_at(schedule, "T9")[0] == "AGV4"

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from small_plant import Hall
 
-from gateway.contract import SetMode, StepRequest
+from gateway.contract import Note, SetMode, StepRequest
+from gateway.dispatch.traffic import trips, untangle
+from gateway.dispatch.turn import Turn
 
 OwnHall = Callable[[str], Hall]
 
@@ -226,3 +228,23 @@ def test_of_two_pairs_that_face_each_other_one_is_set_free_after_the_other(own_h
     assert set(aside(hall)) & {"V1", "V2"}
     assert set(aside(hall)) & {"V3", "V4"}
     hall.until_quiet()
+
+
+@pytest.mark.parametrize(("drop_at", "steps_aside"), [(0, []), (-1, ["V2"])])
+def test_one_whose_drop_is_released_to_it_drops_where_it_is(
+    own_hall: OwnHall, drop_at: int, steps_aside: list[str]
+) -> None:
+    """A vehicle refuses an update that changes what it is to do at a node of its base."""
+    hall = own_hall(WITH_SIDING)
+    face_to_face(hall)
+    kernel = hall.kernel
+    for vehicle in ("V1", "V2"):
+        kernel.state.agvs[vehicle].health.mode = "automatic"
+    turn = Turn(kernel.site, kernel.floor, kernel.state, kernel._remembered())
+    turn.memory.refusals.clear()
+    trip = trips.empty(turn, "V2", ["A"])
+    trip.drop_at = drop_at
+    kernel.state.trips["V2"] = trip
+    kernel.state.hold_offs.pop(untangle.KEY, None)
+    untangle.untangle(turn)
+    assert [effect.source for effect in turn.effects if isinstance(effect, Note)] == steps_aside
