@@ -1,4 +1,4 @@
-"""Conveyors over Modbus TCP: one connection, polled in blocks, writes before reads."""
+"""Conveyors over Modbus TCP: polled in blocks, writes before reads, one connection for all units of an address."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from drivers.handshake import Beat
 from drivers.levels import Levels
 from drivers.link import Backoff, Link, LinkLostError, honour_cancellation
+from drivers.modbus_requests import exception_text, read, write
+from drivers.modbus_verify import Verification
+from drivers.modbus_wire import NotSentError, Seat, Wires
 from drivers.registers import Block, Layout, RegisterPicture, Write, plan, plan_writes
 from drivers.signals import BadValueError, WriteRefusedError, bind, mailbox
 from gateway.contract import Command, DeviceId, NotWritten, Sink
@@ -27,7 +28,8 @@ class ModbusDriver:
     """`contract.Driver` of one conveyor; its profile has no event ring, so there is nothing to consume.
 
     `clock_ns` is kernel time, for command deadlines; staleness is measured on the loop's monotonic clock, so
-    that a step of the wall clock brings no link down.
+    that a step of the wall clock brings no link down. Devices that are given the same `wires` share one connection
+    where they have the same host and port; without it a device has a connection of its own.
     """
 
     def __init__(
@@ -38,14 +40,20 @@ class ModbusDriver:
         clock_ns: Callable[[], int],
         *,
         rng: random.Random | None = None,
+        wires: Wires | None = None,
     ) -> None:
         self.device: DeviceId = spec.id
-        self._connection = spec.connection
+        self._unit = spec.connection.unit
         self._where = f"{spec.id} {spec.connection.host}:{spec.connection.port}"
+        if wires is not None:
+            self._where += f" unit {spec.connection.unit}"
+        self._wire = (wires if wires is not None else Wires()).to(spec.connection)
+        self._seat: Seat | None = None
         self._sink = sink
         self._clock_ns = clock_ns
         self._signals = bind(profile, zones=spec.zones)
-        self._layout = Layout(profile.byte_order, profile.word_order)
+        self._layout = Layout(profile.byte_order, profile.word_order, profile.string_byte_order or "")
+        self._verification = Verification(profile, self._signals)
         self._picture = RegisterPicture(plan(self._signals.values(), profile.forbidden), self._layout)
         self._period_s = {"fast": profile.fast_poll_ms / 1000, "slow": profile.slow_poll_ms / 1000}
         self._heartbeat_s = profile.handshake.heartbeat_ms / 1000
@@ -59,10 +67,9 @@ class ModbusDriver:
         )
         self._backoff = Backoff(rng or random.Random())
         self._beat = Beat()
-        self._client: AsyncModbusTcpClient | None = None
         self._stopping = False
-        # First come, first served: with one poll in flight at a time, a write waits for one read at most.
-        self._wire = asyncio.Lock()
+        # Two commands must not mix their writes: one payload would go out under the other's number.
+        self._commanding = asyncio.Lock()
 
     async def run(self) -> None:
         """Connect, poll and reconnect for ever; ends only by cancellation, with the socket closed."""
@@ -88,10 +95,12 @@ class ModbusDriver:
         except WriteRefusedError as refused:
             raise NotWritten(f"{self.device}: {refused}", certain=True) from None
         self._require_sendable(command)
-        async with self._wire:
-            client = self._require_sendable(command)
-            for write in writes:
-                await self._write_command(client, write)
+        async with self._commanding:
+            seat = self._require_sendable(command)
+            for each in writes:
+                # Taking turns can take a while: what is late by now is not begun and not finished.
+                self._require_sendable(command)
+                await self._write_command(seat, each)
 
     async def consume(self, device: DeviceId, ring_index: int) -> None:
         """Nothing to do: a conveyor has no event ring."""
@@ -99,41 +108,23 @@ class ModbusDriver:
     async def safe_stop(self) -> None:
         """Send nothing more and say goodbye, so that the PLC goes to its safe action at once, not after 5 s."""
         self._stopping = True
-        if self._client is not None:
+        if self._seat is not None:
             with contextlib.suppress(LinkLostError):  # without a link the PLC misses the heartbeat by itself
-                await self._write_beat(self._client, Beat.GOODBYE)
+                await self._write_beat(self._seat, Beat.GOODBYE)
 
     # --- one connection ---
 
     async def _session(self) -> None:
         """One connection from connect to loss. Raises LinkLostError, always."""
-        client = AsyncModbusTcpClient(
-            self._connection.host,
-            port=self._connection.port,
-            name=self.device,
-            timeout=self._connection.timeout_ms / 1000,
-            retries=0,
-            reconnect_delay=0,
-        )
+        seat = await self._wire.join(self._where)
         try:
-            await self._connect(client)
-            self._client = client
-            await self._watch(client)
+            self._seat = seat
+            await self._watch(seat)
         finally:
-            self._client = None
-            client.close()
+            self._seat = None
+            self._wire.leave(seat)
 
-    async def _connect(self, client: AsyncModbusTcpClient) -> None:
-        loop = asyncio.get_running_loop()
-        begun_s = loop.time()
-        if await client.connect():
-            return
-        timeout_ms = self._connection.timeout_ms
-        if (loop.time() - begun_s) * 1000 >= 0.9 * timeout_ms:
-            raise LinkLostError(f"{self._where} did not answer within {timeout_ms} ms: is the PLC on and plugged in?")
-        raise LinkLostError(f"{self._where} refused the connection: is the PLC on and the port right?")
-
-    async def _watch(self, client: AsyncModbusTcpClient) -> None:
+    async def _watch(self, seat: Seat) -> None:
         """Poll for ever: fast blocks, slow blocks when due, and our own heartbeat."""
         loop = asyncio.get_running_loop()
         start_s = loop.time()
@@ -145,12 +136,12 @@ class ModbusDriver:
             now_s = loop.time()
             if now_s >= due_s["beat"] and not self._stopping:
                 due_s["beat"] = now_s + self._heartbeat_s
-                await self._write_beat(client, self._beat.advance())
+                await self._write_beat(seat, self._beat.advance())
             changed = False
             for poll, period_s in self._period_s.items():
                 if now_s >= due_s[poll]:
                     due_s[poll] = now_s + period_s
-                    changed = await self._read(client, poll) or changed
+                    changed = await self._read(seat, poll) or changed
             came_up = self._levels.step(
                 self._picture.values,
                 problem=self._picture.problem,
@@ -162,18 +153,16 @@ class ModbusDriver:
             next_s = min(due_s["fast"], due_s["slow"]) if self._stopping else min(due_s.values())
             await asyncio.sleep(max(0.0, next_s - loop.time()))
 
-    async def _read(self, client: AsyncModbusTcpClient, poll: str) -> bool:
+    async def _read(self, seat: Seat, poll: str) -> bool:
         """Read all blocks of one poll class; True when a value has changed."""
         changed = False
         for index, block in enumerate(self._picture.blocks):
             if block.poll != poll:
                 continue
-            async with self._wire:
-                reply = await self._ask(client, block)
+            reply = await self._ask(seat, block)
             if reply.isError():
-                code = getattr(reply, "exception_code", 0)
                 bad = self._picture.refuse(
-                    index, f"exception {code}", "the device refuses to read it: check the profile"
+                    index, exception_text(reply), "the device refuses to read it: check the profile"
                 )
             else:
                 in_bits = block.table in ("coil", "discrete")
@@ -183,69 +172,63 @@ class ModbusDriver:
             self._tell(bad)
         return changed
 
-    async def _ask(self, client: AsyncModbusTcpClient, block: Block) -> ModbusPDU:
-        reads = {
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-        }
-        try:
-            return await reads[block.table](block.address, count=block.count, device_id=self._connection.unit)
-        except (ModbusException, OSError) as exc:
-            raise self._lost(f"no answer to reading {block}", exc) from exc
+    async def _ask(self, seat: Seat, block: Block) -> ModbusPDU:
+        request = partial(read, table=block.table, address=block.address, count=block.count, unit=self._unit)
+        return await self._wire.ask(seat, f"reading {block}", request, writing=False)
 
     def _tell(self, bad: list[BadValueError]) -> None:
         for problem in bad:
             self._sink.bad_value(self.device, problem.signal, problem.value, problem.problem)
 
-    async def _write_beat(self, client: AsyncModbusTcpClient, beat: int) -> None:
+    async def _write_beat(self, seat: Seat, beat: int) -> None:
         signal = self._signals.get("hb_gw")
         if signal is None or not signal.writable:
             return
-        (write,) = plan_writes([(signal, beat)], self._layout)
-        try:
-            async with self._wire:
-                reply = await self._put(client, write)
-        except (ModbusException, OSError) as exc:
-            raise self._lost("no answer to writing our heartbeat", exc) from exc
+        (beating,) = plan_writes([(signal, beat)], self._layout)
+        request = partial(write, what=beating, unit=self._unit)
+        reply = await self._wire.ask(seat, "writing our heartbeat", request, writing=True)
         if reply.isError():
-            code = getattr(reply, "exception_code", 0)
-            self._tell(
-                [BadValueError("hb_gw", f"exception {code}", "the device refuses our heartbeat: check the profile")]
-            )
+            problem = "the device refuses our heartbeat: check the profile"
+            self._tell([BadValueError("hb_gw", exception_text(reply), problem)])
 
-    async def _put(self, client: AsyncModbusTcpClient, write: Write) -> ModbusPDU:
-        unit = self._connection.unit
-        if write.table == "coil":
-            return await client.write_coil(write.address, bool(write.words[0]), device_id=unit)
-        if len(write.words) == 1:
-            return await client.write_register(write.address, write.words[0], device_id=unit)
-        return await client.write_registers(write.address, list(write.words), device_id=unit)
-
-    async def _write_command(self, client: AsyncModbusTcpClient, write: Write) -> None:
+    async def _write_command(self, seat: Seat, each: Write) -> None:
         # Without its sequence number a payload is no command: only the decisive write leaves doubt behind.
-        certain = not write.decisive
-        place = f"{write.table} {write.address}…{write.address + len(write.words) - 1}"
+        certain = not each.decisive
         try:
-            reply = await self._put(client, write)
-        except (ModbusException, OSError) as exc:
-            # A late answer would meet the next request: end the connection, the next poll finds it closed.
-            client.close()
-            raise NotWritten(f"{self._where}: no answer to writing {place}: {exc}", certain=certain) from exc
-        if reply.isError():
-            code = getattr(reply, "exception_code", 0)
-            raise NotWritten(f"{self._where}: exception {code} to writing {place}: check the profile", certain=certain)
+            request = partial(write, what=each, unit=self._unit)
+            reply = await self._wire.ask(seat, f"writing {each}", request, writing=True)
+            if reply.isError():
+                hint = "has the device no mask write (function 22)?" if each.mask else "check the profile"
+                text = f"{self._where}: {exception_text(reply)} to writing {each}: {hint}"
+                raise NotWritten(text, certain=certain)
+            await self._verify(seat, each, certain=certain)
+        except LinkLostError as lost:
+            raise NotWritten(str(lost), certain=certain or isinstance(lost, NotSentError)) from lost
 
-    def _require_sendable(self, command: Command[Any]) -> AsyncModbusTcpClient:
+    async def _verify(self, seat: Seat, each: Write, *, certain: bool) -> None:
+        """Read back what was written, where the profile asks for it. Raises NotWritten, LinkLostError."""
+        if not self._verification.wanted(each):
+            return
+        count = len(each.words)
+        request = partial(read, table=each.table, address=each.address, count=count, unit=self._unit)
+        try:
+            reply = await self._wire.ask(seat, f"reading back {each}", request, writing=True)
+        except NotSentError as lost:
+            # The reading back was not sent, but the write before it was.
+            raise NotWritten(str(lost), certain=certain) from lost
+        if reply.isError():
+            text = f"{self._where}: {exception_text(reply)} to reading back {each}: switch 'verify' off in the profile"
+            raise NotWritten(text, certain=certain)
+        words = [int(bit) for bit in reply.bits[:count]] if each.table == "coil" else reply.registers
+        bad = self._verification.compare(each, words)
+        self._tell(bad)
+        if bad:
+            raise NotWritten(f"{self._where}: {bad[0]}", certain=certain)
+
+    def _require_sendable(self, command: Command[Any]) -> Seat:
         if self._stopping:
             raise NotWritten(f"{self.device}: the gateway is stopping; nothing was written", certain=True)
         self._link.require_sendable(command.deadline_ns, self._clock_ns)
-        if self._client is None or not self._client.connected:
+        if self._seat is None or not self._wire.usable(self._seat):
             raise NotWritten(f"{self._where}: not connected; nothing was written", certain=True)
-        return self._client
-
-    def _lost(self, what: str, exc: Exception) -> LinkLostError:
-        return LinkLostError(
-            f"{self._where}: {what} within {self._connection.timeout_ms} ms ({exc}): is the PLC still on the network?"
-        )
+        return self._seat

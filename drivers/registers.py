@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.signals import LIFE_SIGNS, BadValueError, Bound, WriteRefusedError
 from gateway.contract import Scalar
@@ -24,22 +24,39 @@ _RANGE = {
     "int16": (-(2**15), 2**15 - 1),
     "uint32": (0, 2**32 - 1),
     "int32": (-(2**31), 2**31 - 1),
+    "uint64": (0, 2**64 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "bcd16": (0, 9_999),
+    "bcd32": (0, 99_999_999),
 }
+_FLOATS = {"float32": ">f", "float64": ">d"}
 _BIT_TABLES = ("coil", "discrete")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Byte order within a register and word order of 32-bit values; big-big is Modbus as written."""
+    """How the device lays values out; big-big is Modbus as written.
+
+    Byte order and word order together are what manuals call ABCD (big, big), CDAB (big, little), BADC (little,
+    big) and DCBA (little, little). `string_byte_order`: of texts, "" where it is that of the numbers.
+    """
 
     byte_order: str = "big"
     word_order: str = "big"
+    string_byte_order: str = ""
 
-    def arrange(self, words: Sequence[int]) -> list[int]:
-        """Bring words from the device's order to big-big or back (its own inverse)."""
-        arranged = list(words)
-        if self.byte_order == "little":
-            arranged = [(word >> 8) | ((word & 0xFF) << 8) for word in arranged]
+    def arrange(self, words: Sequence[int], *, text: bool = False) -> list[int]:
+        """Bring the bytes in words from the device's order to big or back (its own inverse)."""
+        order = self.string_byte_order if text and self.string_byte_order else self.byte_order
+        if order == "little":
+            return [(word >> 8) | ((word & 0xFF) << 8) for word in words]
+        return list(words)
+
+    def number(self, words: Sequence[int]) -> list[int]:
+        """Bring the words of one number to big-big or back (its own inverse)."""
+        arranged = self.arrange(words)
+        if self.word_order == "little":
+            arranged.reverse()
         return arranged
 
 
@@ -47,24 +64,23 @@ def decode(bound: Bound, words: Sequence[int], layout: Layout) -> Scalar:
     """The value of one signal from its `bound.registers` words. Raises BadValueError."""
     if bound.table in _BIT_TABLES:
         return bool(words[0])
-    arranged = layout.arrange(words)
     if bound.type == "bool":
-        return bool(arranged[0] >> bound.bit & 1) if bound.bit is not None else bool(arranged[0])
+        (word,) = layout.arrange(words[:1])
+        return bool(word >> bound.bit & 1) if bound.bit is not None else bool(word)
     if bound.type == "string":
-        return _text(bound, arranged)
-    if len(arranged) == 2 and layout.word_order == "little":
-        arranged.reverse()
+        return _text(bound, layout.arrange(words, text=True))
+    data = b"".join(word.to_bytes(2, "big") for word in layout.number(words))
     raw: int | float
-    if len(arranged) == 1:
-        raw = arranged[0] - 0x1_0000 if bound.type == "int16" and arranged[0] >= 0x8000 else arranged[0]
+    if bound.type in _FLOATS:
+        raw = struct.unpack(_FLOATS[bound.type], data)[0]
+        if not math.isfinite(raw):
+            raise BadValueError(bound.name, raw, "not a finite number")
+    elif bound.type.startswith("bcd"):
+        if not data.hex().isdecimal():
+            raise BadValueError(bound.name, f"0x{data.hex()}", "not a BCD number: a digit is beyond 9")
+        raw = int(data.hex())
     else:
-        number = arranged[0] << 16 | arranged[1]
-        if bound.type == "float32":
-            raw = struct.unpack(">f", number.to_bytes(4, "big"))[0]
-            if not math.isfinite(raw):
-                raise BadValueError(bound.name, raw, "not a finite number")
-        else:
-            raw = number - 0x1_0000_0000 if bound.type == "int32" and number >= 0x8000_0000 else number
+        raw = int.from_bytes(data, "big", signed=bound.type.startswith("int"))
     return raw if bound.scale == 1.0 else raw * bound.scale
 
 
@@ -80,30 +96,45 @@ def encode(bound: Bound, value: Scalar, layout: Layout) -> list[int]:
     """The words of one value. Raises WriteRefusedError where the value does not fit the signal."""
     if bound.type == "bool":
         if bound.bit is not None:
-            # Setting one bit means writing back fifteen that belong to others: a race with the PLC.
+            # As whole registers it would mean writing back fifteen bits of others: `plan_writes` masks it instead.
             raise WriteRefusedError(
-                f"signal {bound.name} is a bit of a register: only whole registers and coils can be written"
+                f"signal {bound.name} is a bit of a register: it can't be written as a whole register"
             )
-        return [int(bool(value))]
+        # A register like any other is swapped; a coil is one bit and has no bytes.
+        return [int(bool(value))] if bound.table in _BIT_TABLES else layout.arrange([int(bool(value))])
     if bound.type == "string":
         data = str(value).encode("utf-8")
         if len(data) > 2 * bound.registers:
             raise WriteRefusedError(f"signal {bound.name}: {value!r} has {len(data)} bytes, {2 * bound.registers} fit")
-        data = data.ljust(2 * bound.registers, b"\0")
-        return layout.arrange([data[i] << 8 | data[i + 1] for i in range(0, len(data), 2)])
-    if isinstance(value, str) or value is None:
+        return layout.arrange(_words(data.ljust(2 * bound.registers, b"\0")), text=True)
+    if isinstance(value, str) or value is None or not math.isfinite(value):
         raise WriteRefusedError(f"signal {bound.name}: {value!r} is not a number")
-    if bound.type == "float32":
-        words = list(struct.unpack(">HH", struct.pack(">f", value / bound.scale)))
-    else:
-        raw = int(value) if bound.scale == 1.0 else round(value / bound.scale)
-        low, high = _RANGE[bound.type]
-        if not low <= raw <= high:
-            raise WriteRefusedError(f"signal {bound.name}: {raw} does not fit {bound.type} ({low} to {high})")
-        words = [raw & 0xFFFF] if bound.registers == 1 else [raw >> 16 & 0xFFFF, raw & 0xFFFF]
-    if len(words) == 2 and layout.word_order == "little":
-        words.reverse()
-    return layout.arrange(words)
+    return layout.number(_words(_number(bound, value)))
+
+
+def _words(data: bytes) -> list[int]:
+    return [data[i] << 8 | data[i + 1] for i in range(0, len(data), 2)]
+
+
+def _number(bound: Bound, value: float) -> bytes:
+    """A finite number as the big-endian bytes of its type. Raises WriteRefusedError."""
+    if bound.type in _FLOATS:
+        try:
+            return struct.pack(_FLOATS[bound.type], value / bound.scale)
+        except OverflowError:
+            raise WriteRefusedError(f"signal {bound.name}: {value!r} does not fit {bound.type}") from None
+    raw = int(value) if bound.scale == 1.0 else round(value / bound.scale)
+    if bound.scale == 1.0 and raw != value:
+        raise WriteRefusedError(f"signal {bound.name}: {value!r} is no whole number, as {bound.type} needs")
+    low, high = _RANGE[bound.type]
+    if not low <= raw <= high:
+        raise WriteRefusedError(f"signal {bound.name}: {raw} does not fit {bound.type} ({low} to {high})")
+    size = 2 * bound.registers
+    return (
+        bytes.fromhex(f"{raw:0{2 * size}d}")
+        if bound.type.startswith("bcd")
+        else (raw.to_bytes(size, "big", signed=low < 0))
+    )
 
 
 # --- reading in blocks ---
@@ -189,9 +220,10 @@ class RegisterPicture:
         block = self.blocks[index]
         if self._raw[index] == words:
             return False, []
-        if len(words) < block.count:
-            short = f"{len(words)} of {block.count} registers"
-            return False, self.refuse(index, short, "short reply: check the device's register map")
+        if len(words) != block.count:
+            size = "short" if len(words) < block.count else "too long a"
+            count = f"{len(words)} of {block.count} registers"
+            return False, self.refuse(index, count, f"{size} reply: check the device's register map")
         self._raw[index] = list(words)
         changed, bad = False, []
         for signal in block.signals:
@@ -222,40 +254,59 @@ class RegisterPicture:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of contiguous registers or one coil; `decisive` when it carries the sequence number."""
+    """One write of contiguous registers or one coil; `decisive` when it carries the sequence number.
+
+    `mask`: the bits of the one register that are written (function 22); 0 where all of them are.
+    """
 
     table: str
     address: int
     words: tuple[int, ...]
     decisive: bool = False
+    mask: int = 0
+
+    def __str__(self) -> str:
+        bits = f" bits 0x{self.mask:04x}" if self.mask else ""
+        return f"{self.table} {self.address}…{self.address + len(self.words) - 1}{bits}"
 
 
 def plan_writes(values: Sequence[tuple[Bound, Scalar]], layout: Layout) -> list[Write]:
     """The write requests for a command whose last value decides: one where the registers are contiguous.
 
-    Gaps are never filled, since what lies in them is not ours. The last value is written last, in the same
-    request as what lies right before it. Raises WriteRefusedError.
+    Gaps are never filled, since what lies in them is not ours; bits of one register are one masked write, which
+    leaves its other bits alone. The last value is written last, in the same request as what lies right before it.
+    Raises WriteRefusedError.
     """
     *payload, (decisive, _) = values
     in_order = sorted(payload, key=lambda item: (item[0].table, item[0].address))
-    runs: list[tuple[Bound, list[int]]] = []
+    writes: list[Write] = []
     for signal, value in [*in_order, values[-1]]:
         if signal.table not in ("holding", "coil"):
             raise WriteRefusedError(f"signal {signal.name} lies in table {signal.table!r}, which can't be written")
-        words = encode(signal, value, layout)
-        if runs and _follows(runs[-1], signal, len(words)):
-            runs[-1][1].extend(words)
+        new = _write(signal, value, layout)
+        if writes and _follows(writes[-1], new):
+            writes[-1] = replace(writes[-1], words=writes[-1].words + new.words)
+        elif writes and new.mask and writes[-1].mask and writes[-1].address == new.address:
+            both = writes[-1].words[0] | new.words[0]
+            writes[-1] = replace(writes[-1], words=(both,), mask=writes[-1].mask | new.mask)
         else:
-            runs.append((signal, words))
-    last = len(runs) - 1
-    assert runs, f"a command without {decisive.name}"
-    return [Write(s.table, s.address, tuple(words), n == last) for n, (s, words) in enumerate(runs)]
+            writes.append(new)
+    assert writes, f"a command without {decisive.name}"
+    return [*writes[:-1], replace(writes[-1], decisive=True)]
 
 
-def _follows(run: tuple[Bound, list[int]], signal: Bound, count: int) -> bool:
-    first, words = run
+def _write(signal: Bound, value: Scalar, layout: Layout) -> Write:
+    if signal.bit is None or signal.table != "holding":
+        return Write(signal.table, signal.address, tuple(encode(signal, value, layout)))
+    (mask,) = layout.arrange([1 << signal.bit])
+    return Write(signal.table, signal.address, (mask if value else 0,), mask=mask)
+
+
+def _follows(run: Write, new: Write) -> bool:
     return (
-        signal.table == first.table == "holding"
-        and first.address + len(words) == signal.address
-        and len(words) + count <= WRITE_REGISTERS_MAX
+        new.table == run.table == "holding"
+        and not run.mask
+        and not new.mask
+        and run.address + len(run.words) == new.address
+        and len(run.words) + len(new.words) <= WRITE_REGISTERS_MAX
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.site.profile import Profile, SignalSpec
+from gateway.site.profile import REGISTERS, Profile, SignalSpec
 
 LIFE_SIGNS = frozenset({"hb_plc"})
 """Signals whose change alone is no news for the kernel."""
@@ -97,7 +97,7 @@ def _bind(signal: SignalSpec, name: str, offset: int, number: int) -> Bound:
 def _registers(signal: SignalSpec) -> int:
     if signal.type == "string":
         return signal.length
-    return 2 if signal.type in ("uint32", "int32", "float32") else 1
+    return REGISTERS.get(signal.type, 1)
 
 
 def require_writable(bound: Iterable[Bound]) -> None:

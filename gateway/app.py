@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from drivers.modbus import ModbusDriver
+from drivers.modbus_wire import Wires
 from drivers.opcua import OpcuaDriver
 from drivers.vda5050.driver import VdaDriver
 from gateway.contract import DeviceId, Driver, Sink
@@ -26,14 +27,16 @@ from gateway.site import AgvSpec, ConveyorSpec, Profile, RobotCellSpec, Site, So
 
 
 def drivers_for(site: Site, sink: Sink, steady: SteadyClock) -> dict[DeviceId, Driver]:
-    """One driver a PLC, one a broker for all vehicles behind it. Devices on `loopback` have none here."""
+    """One driver a PLC, with one connection for those of one Modbus address; one a broker for all vehicles behind it.
+    Devices on `loopback` have none here."""
     profiles: dict[str, Profile] = {p.profile: p for p in site.profiles}
     found: dict[DeviceId, Driver] = {}
     fleets: dict[tuple[str, int], list[AgvSpec]] = {}
+    wires = Wires()
     for spec in site.devices:
         match spec:
             case ConveyorSpec(driver="modbus"):
-                found[spec.id] = ModbusDriver(spec, profiles[spec.profile], sink, steady.now_ns)
+                found[spec.id] = ModbusDriver(spec, profiles[spec.profile], sink, steady.now_ns, wires=wires)
             case SorterSpec(driver="opcua") | RobotCellSpec(driver="opcua"):
                 found[spec.id] = OpcuaDriver(spec, profiles[spec.profile], sink, steady.now_ns)
             case AgvSpec(driver="vda5050"):

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from gateway.commands import journal
+from gateway.commands import import_lif, journal
 from gateway.commands.replay import replay
 from gateway.commands.resolve import resolve
 from gateway.commands.simulate import simulate
@@ -39,6 +39,7 @@ app.command()(replay)
 app.command()(resolve)
 app.command()(simulate)
 app.add_typer(journal.app, name="journal")
+app.add_typer(import_lif.app, name="import")
 
 
 def main() -> None:

@@ -80,6 +80,7 @@ class VehicleLayout:
     home: str
     interface: str = "uagv"
     speed_max_mm_s: int = 1500
+    vda_version: str = "2.1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,14 @@ def _vehicle(entry: Mapping[str, Any]) -> VehicleLayout:
         entry["home"],
         connection.get("interface", "uagv"),
         **_chosen(entry, "speed_max_mm_s"),
+        vda_version=_vda_version(entry.get("profile", "")),
     )
+
+
+def _vda_version(profile: str) -> str:
+    """The version that a profile's name ends with (`vda5050-3.0`); with another name the vehicle speaks 2.1."""
+    found = re.search(r"(2\.0|2\.1|3\.0)$", profile)
+    return f"{found.group()}.0" if found else "2.1.0"
 
 
 def _check(layout: Layout) -> None:

@@ -105,7 +105,7 @@ class Rig:
             port = self.mqtt_port = broker.port
         self.environment["STELLWERK_MQTT_PORT"] = str(port)
         for name, agv in self.plant.vehicles.items():
-            vehicle = VehicleClient(agv, self.plant.layout.map_id, port)
+            vehicle = VehicleClient(agv, self.plant.layout.map_id, port, version=agv.layout.vda_version)
             stack.push_async_callback(vehicle.stop)
             self.vehicles[name] = vehicle
         await asyncio.gather(*(vehicle.start() for vehicle in self.vehicles.values()))

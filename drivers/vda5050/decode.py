@@ -1,15 +1,22 @@
-"""From a vehicle's messages to the records of `gateway.devices.agv`. Pure; raises msgspec.DecodeError."""
+"""From a vehicle's messages, of any version we speak, to the records of `gateway.devices.agv`. Pure.
+
+Everything raises msgspec.DecodeError; a message of another major version ForeignVersionError, which is one.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
+from drivers.vda5050 import limits
 from drivers.vda5050 import messages as wire
+from drivers.vda5050.limits import Limits
+from drivers.vda5050.version import Version
 from gateway.contract import Scalar
 from gateway.devices.agv import ActionState, AgvError, AgvFactsheet, AgvReport, PathState
 
+_HEAD = msgspec.json.Decoder(wire.Head)
 _STATE = msgspec.json.Decoder(wire.State)
 _CONNECTION = msgspec.json.Decoder(wire.Connection)
 _VISUALIZATION = msgspec.json.Decoder(wire.Visualization)
@@ -18,17 +25,25 @@ PAYLOAD_BYTES_MAX = 262_144
 """Far above any real state message; a larger one is refused unread."""
 _PERCENT_MAX = 100.0
 _DISTANCE_M_MAX = 1_000_000.0
-ConnectionState = Literal["ONLINE", "OFFLINE", "CONNECTIONBROKEN"]
+ConnectionState = Literal["ONLINE", "OFFLINE", "HIBERNATING", "CONNECTIONBROKEN"]
+# 3.0 writes two words that 2.x wrote in one; the records keep 2.x's.
+_WORDS = {"CONNECTION_BROKEN": "CONNECTIONBROKEN", "TEACH_IN": "TEACHIN"}
+T = TypeVar("T")
 
 
-def state(payload: bytes, serial: str) -> tuple[AgvReport, dict[str, Scalar]]:
+def state(payload: bytes, serial: str, version: Version) -> tuple[AgvReport, dict[str, Scalar]]:
     """The report and the telemetry in a state message of vehicle `serial`."""
-    _limit(payload)
+    _admit(payload, version)
     message = _STATE.decode(payload)
     _same(message.serial_number, serial)
-    charge = message.battery_state.battery_charge
-    if not 0.0 <= charge <= _PERCENT_MAX:
-        raise msgspec.ValidationError(f"batteryCharge is {charge} %, 0 to 100 is possible - at `$.batteryState`")
+    percent, charging = _battery(message, version)
+    safety = message.safety_state
+    if version.is_3:
+        e_stop = _must(safety.active_emergency_stop, "safetyState.activeEmergencyStop")
+        instants = _must(message.instant_action_states, "instantActionStates")
+    else:
+        e_stop, instants = _must(safety.e_stop, "safetyState.eStop"), ()
+    position = message.mobile_robot_position if version.is_3 else message.agv_position
     report = AgvReport(
         drive_id=message.order_id,
         update_id=message.order_update_id,
@@ -39,52 +54,94 @@ def state(payload: bytes, serial: str) -> tuple[AgvReport, dict[str, Scalar]]:
             for node in sorted(message.node_states, key=lambda n: n.sequence_id)
         ),
         edges_left=len(message.edge_states),
-        actions=tuple(
-            ActionState(a.action_id, a.action_status, a.result_description or "") for a in message.action_states
-        ),
+        actions=tuple(_action(a, version) for a in (*message.action_states, *instants)),
         driving=message.driving,
         paused=bool(message.paused),
         new_base_request=bool(message.new_base_request),
-        operating_mode=message.operating_mode,
-        battery_permille=round(charge * 10),
-        charging=message.battery_state.charging,
-        e_stop=message.safety_state.e_stop,
-        field_violation=message.safety_state.field_violation,
-        errors=tuple(_error(error) for error in message.errors),
+        operating_mode=_WORDS.get(message.operating_mode, message.operating_mode),
+        battery_permille=round(percent * 10),
+        charging=charging,
+        e_stop=e_stop,
+        field_violation=safety.field_violation,
+        errors=tuple(_error(error, version) for error in message.errors),
         loads=None if message.loads is None else tuple(load.load_id or "" for load in message.loads),
-        localised=message.agv_position is None or message.agv_position.position_initialized,
+        localised=position is None or _localised(position, version),
     )
-    return report, _telemetry(message.agv_position, message.velocity)
+    return report, _telemetry(position, message.velocity)
 
 
-def connection(payload: bytes, serial: str) -> ConnectionState:
+def connection(payload: bytes, serial: str, version: Version) -> ConnectionState:
     """What the vehicle says; a last will's timestamp and headerId are stale by nature and not read."""
-    _limit(payload)
+    _admit(payload, version)
     message = _CONNECTION.decode(payload)
     _same(message.serial_number, serial)
-    return message.connection_state
+    word = message.connection_state
+    return "CONNECTIONBROKEN" if word == "CONNECTION_BROKEN" else word
 
 
-def visualization(payload: bytes) -> dict[str, Scalar]:
+def visualization(payload: bytes, version: Version) -> dict[str, Scalar]:
     """Telemetry: x_mm, y_mm, theta_mrad, map, speed_mm_s, as far as the vehicle sends them."""
-    _limit(payload)
+    _admit(payload, version)
     message = _VISUALIZATION.decode(payload)
-    return _telemetry(message.agv_position, message.velocity)
+    position = message.mobile_robot_position if version.is_3 else message.agv_position
+    return _telemetry(position, message.velocity)
 
 
-def factsheet(payload: bytes, serial: str) -> AgvFactsheet:
-    """What the vehicle says of itself."""
-    _limit(payload)
+def factsheet(payload: bytes, serial: str, version: Version) -> tuple[AgvFactsheet, Limits]:
+    """What the vehicle says of itself, and what it allows us to send."""
+    _admit(payload, version)
     message = _FACTSHEET.decode(payload)
     _same(message.serial_number, serial)
-    physical = message.physical_parameters
-    return AgvFactsheet(
+    physical, features = message.physical_parameters, message.protocol_features
+    if version.is_3:
+        speed_m_s = _must(physical.maximum_speed, "physicalParameters.maximumSpeed")
+        actions = _must(features.mobile_robot_actions, "protocolFeatures.mobileRobotActions")
+    else:
+        speed_m_s = _must(physical.speed_max, "physicalParameters.speedMax")
+        actions = _must(features.agv_actions, "protocolFeatures.agvActions")
+    sheet = AgvFactsheet(
         series=message.type_specification.series_name,
-        actions=tuple(action.action_type for action in message.protocol_features.agv_actions),
-        speed_max_mm_s=_milli(physical.speed_max, "speedMax"),
+        actions=tuple(action.action_type for action in actions),
+        speed_max_mm_s=_milli(speed_m_s, "speedMax"),
         length_mm=_milli(physical.length, "length"),
         width_mm=_milli(physical.width, "width"),
     )
+    return sheet, limits.read(message, version)
+
+
+def _admit(payload: bytes, version: Version) -> None:
+    _limit(payload)
+    version.require_same_major(_HEAD.decode(payload).version)
+
+
+def _must(value: T | None, field: str) -> T:
+    """What the vehicle's version demands, though another version has it under another name or not at all."""
+    if value is None:
+        raise msgspec.ValidationError(f"Object missing required field `{field}` - at `$`")
+    return value
+
+
+def _battery(message: wire.State, version: Version) -> tuple[float, bool]:
+    if version.is_3:
+        supply = _must(message.power_supply, "powerSupply")
+        field, percent, charging = "powerSupply.stateOfCharge", supply.state_of_charge, supply.charging
+    else:
+        battery = _must(message.battery_state, "batteryState")
+        field, percent, charging = "batteryState.batteryCharge", battery.battery_charge, battery.charging
+    if not 0.0 <= percent <= _PERCENT_MAX:
+        raise msgspec.ValidationError(f"{field} is {percent} %, 0 to 100 is possible - at `$.{field}`")
+    return percent, charging
+
+
+def _localised(position: wire.Position, version: Version) -> bool:
+    """True where the vehicle does not say: it would not give a position that it does not know."""
+    word = position.localized if version.is_3 else position.position_initialized
+    return word is not False
+
+
+def _action(action: wire.ActionStateMessage, version: Version) -> ActionState:
+    result = action.action_result if version.is_3 else action.result_description
+    return ActionState(action.action_id, action.action_status, result or "")
 
 
 def _limit(payload: bytes) -> None:
@@ -104,18 +161,18 @@ def _milli(value: float, field: str) -> int:
     return round(value * 1000)
 
 
-def _error(error: wire.ErrorState) -> AgvError:
+def _error(error: wire.ErrorState, version: Version) -> AgvError:
     references = error.error_references or ()
     drive_id = next((r.reference_value for r in references if r.reference_key == "orderId"), "")
-    return AgvError(error.error_type, error.error_level, error.error_description or "", drive_id)
+    return AgvError(version.error_type(error.error_type), error.error_level, error.error_description or "", drive_id)
 
 
-def _telemetry(position: wire.AgvPosition | None, velocity: wire.Velocity | None) -> dict[str, Scalar]:
+def _telemetry(position: wire.Position | None, velocity: wire.Velocity | None) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {}
     if position is not None:
-        values["x_mm"] = _milli(position.x, "agvPosition.x")
-        values["y_mm"] = _milli(position.y, "agvPosition.y")
-        values["theta_mrad"] = _milli(position.theta, "agvPosition.theta")
+        values["x_mm"] = _milli(position.x, "position x")
+        values["y_mm"] = _milli(position.y, "position y")
+        values["theta_mrad"] = _milli(position.theta, "position theta")
         values["map"] = position.map_id
     if velocity is not None:
         vx_mm_s, vy_mm_s = _milli(velocity.vx, "velocity.vx"), _milli(velocity.vy, "velocity.vy")

@@ -1,4 +1,4 @@
-"""Vehicles over MQTT 3.1.1, VDA 5050 2.1: one connection to one broker for all of them."""
+"""Vehicles over MQTT 3.1.1, VDA 5050 2.0, 2.1 and 3.0: one connection to one broker for all of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class VdaDriver:
     """`contract.Driver` of all vehicles of one broker; `specs` must name the same host and port.
 
     `clock_ns` is kernel time, for command deadlines; `utc_now` gives ISO 8601 timestamps for the wire. Raises
-    ValueError for specs of several brokers or two vehicles on one topic, KeyError for a missing profile.
+    ValueError for specs of several brokers, two vehicles on one topic or a version that is not spoken, KeyError for a
+    missing profile.
     """
 
     def __init__(
@@ -77,7 +78,10 @@ class VdaDriver:
             await asyncio.sleep(self._backoff.next_s())
 
     async def send(self, command: Command[Any]) -> None:
-        """Publish an order or an instant action at QoS 0. Raises NotWritten; nothing is published twice."""
+        """Publish an order or an instant action at QoS 0. Nothing is published twice.
+
+        Raises NotWritten, also for what the vehicle's factsheet rules out.
+        """
         vehicle = self._vehicles[command.device]
         if self._stopping:
             raise NotWritten(f"{command.device}: the gateway is stopping; nothing was written", certain=True)
@@ -85,14 +89,11 @@ class VdaDriver:
         if self._client is None:
             raise NotWritten(f"{command.device}: broker {self._host}:{self._port} is away", certain=True)
         action = command.action
-        if isinstance(action, Drive):
-            topic, payload = "order", vehicle.sender.order(action, self._utc_now())
-        elif isinstance(action, Instant):
-            topic, payload = "instantActions", vehicle.sender.instant_actions(action, self._utc_now())
-        else:
+        if not isinstance(action, Drive | Instant):
             raise NotWritten(f"{command.device}: a vehicle knows no {type(action).__name__}", certain=True)
+        topic, payload = vehicle.compose(action, self._utc_now())
         try:
-            await self._client.publish(f"{vehicle.topic}/{topic}", payload, qos=0, timeout=TIMEOUT_S)
+            await self._client.publish(topic, payload, qos=0, timeout=TIMEOUT_S)
         except (aiomqtt.MqttError, OSError) as exc:
             raise NotWritten(f"{command.device}: publishing on {topic} failed: {exc}", certain=False) from exc
 

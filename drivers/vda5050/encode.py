@@ -1,14 +1,16 @@
-"""From a drive or an instant to VDA 5050's order and instantActions. Pure."""
+"""From a drive or an instant to VDA 5050's order and instantActions, in the vehicle's version. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import UNSET
 
 from drivers.vda5050 import messages as wire
+from drivers.vda5050.version import Version
 from gateway.contract import Scalar
-from gateway.devices.agv import Drive, DriveAction, Instant
+from gateway.devices.agv import Drive, DriveAction, DriveEdge, Instant
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -16,7 +18,7 @@ _ENCODER = msgspec.json.Encoder()
 class Sender:
     """Writes the messages to one vehicle; counts `headerId` per topic from 1."""
 
-    def __init__(self, version: str, manufacturer: str, serial: str) -> None:
+    def __init__(self, version: Version, manufacturer: str, serial: str) -> None:
         self._version = version
         self._manufacturer = manufacturer
         self._serial = serial
@@ -28,7 +30,7 @@ class Sender:
             wire.Order(
                 header_id=self._next("order"),
                 timestamp=timestamp,
-                version=self._version,
+                version=self._version.text,
                 manufacturer=self._manufacturer,
                 serial_number=self._serial,
                 order_id=drive.drive_id,
@@ -43,37 +45,43 @@ class Sender:
                     )
                     for node in drive.nodes
                 ),
-                edges=tuple(
-                    wire.Edge(
-                        edge_id=edge.edge,
-                        sequence_id=edge.sequence_id,
-                        released=edge.released,
-                        start_node_id=edge.from_node,
-                        end_node_id=edge.to_node,
-                        max_speed=edge.speed_max_mm_s / 1000,
-                    )
-                    for edge in drive.edges
-                ),
+                edges=tuple(self._edge(edge) for edge in drive.edges),
             )
         )
 
     def instant_actions(self, instant: Instant, timestamp: str) -> bytes:
         """The instantActions message with one action."""
+        kind = self._version.instant_kind(instant.kind)
         action = wire.Action(
-            action_type=instant.kind,
+            action_type=kind,
+            action_name=kind if (self._version.major, self._version.minor) == (2, 0) else UNSET,
             action_id=instant.action_id,
-            blocking_type=instant.blocking,
+            # 3.0 knows no other: an instant action never waits for the drive.
+            blocking_type="NONE" if self._version.is_3 else instant.blocking,
             action_parameters=_parameters(instant.parameters),
         )
         return _ENCODER.encode(
             wire.InstantActions(
                 header_id=self._next("instantActions"),
                 timestamp=timestamp,
-                version=self._version,
+                version=self._version.text,
                 manufacturer=self._manufacturer,
                 serial_number=self._serial,
                 actions=(action,),
             )
+        )
+
+    def _edge(self, edge: DriveEdge) -> wire.Edge:
+        speed_m_s = edge.speed_max_mm_s / 1000
+        is_3 = self._version.is_3
+        return wire.Edge(
+            edge_id=edge.edge,
+            sequence_id=edge.sequence_id,
+            released=edge.released,
+            start_node_id=UNSET if is_3 else edge.from_node,
+            end_node_id=UNSET if is_3 else edge.to_node,
+            max_speed=UNSET if is_3 else speed_m_s,
+            maximum_speed=speed_m_s if is_3 else UNSET,
         )
 
     def _next(self, topic: str) -> int:

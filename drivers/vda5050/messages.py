@@ -1,7 +1,9 @@
-"""VDA 5050 2.1 messages as they stand on the wire (JSON, camelCase, metres, radians, percent).
+"""VDA 5050 messages of 2.0, 2.1 and 3.0 as they stand on the wire (JSON, camelCase, metres, radians, percent).
 
-What vehicles send is read leniently (unknown fields are allowed by the standard) but typed: a wrong type or
-an unknown enumeration value is a ValidationError. Source: the official JSON schemas of VDA 5050 2.1.0.
+One object for all versions: what only some of them know is UNSET on the way out and None on the way in, and the
+encoder and the decoder say which of two names counts. What vehicles send is read leniently (unknown fields are allowed
+by the standard) but typed: a wrong type or an unknown enumeration value is a ValidationError. Source: the official JSON
+schemas of VDA 5050 2.0.0, 2.1.0 and 3.0.0.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 """Sequence and update numbers; uint32 in the standard."""
@@ -17,7 +20,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
 class Outgoing(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """An object of ours; every field is written."""
+    """An object of ours; every field is written but those that are UNSET."""
 
 
 class ActionParameter(Outgoing, frozen=True):
@@ -30,6 +33,8 @@ class Action(Outgoing, frozen=True):
     action_id: str
     blocking_type: str
     action_parameters: tuple[ActionParameter, ...] = ()
+    action_name: str | UnsetType = UNSET
+    """2.0's schema of instantActions demands the type under this name, against its own text: both are written."""
 
 
 class NodePosition(Outgoing, frozen=True):
@@ -50,9 +55,12 @@ class Edge(Outgoing, frozen=True):
     edge_id: str
     sequence_id: int
     released: bool
-    start_node_id: str
-    end_node_id: str
-    max_speed: float
+    start_node_id: str | UnsetType = UNSET
+    end_node_id: str | UnsetType = UNSET
+    max_speed: float | UnsetType = UNSET
+    """2.x, like the two above."""
+    maximum_speed: float | UnsetType = UNSET
+    """3.0."""
     actions: tuple[Action, ...] = ()
 
 
@@ -84,6 +92,12 @@ class Incoming(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A part of a vehicle's message; unknown fields are ignored."""
 
 
+class Head(Incoming, frozen=True):
+    """Read before all else: a message of another version must not be judged by this one's fields."""
+
+    version: str = ""
+
+
 class NodeState(Incoming, frozen=True):
     node_id: str
     sequence_id: Count
@@ -96,12 +110,16 @@ class EdgeState(Incoming, frozen=True):
     released: bool
 
 
-class AgvPosition(Incoming, frozen=True):
+class Position(Incoming, frozen=True):
+    """agvPosition, since 3.0 mobileRobotPosition."""
+
     x: float
     y: float
     theta: float
     map_id: str = ""
-    position_initialized: bool = True
+    position_initialized: bool | None = None
+    localized: bool | None = None
+    """3.0's name for it."""
 
 
 class Velocity(Incoming, frozen=True):
@@ -116,13 +134,22 @@ class LoadState(Incoming, frozen=True):
 
 class ActionStateMessage(Incoming, frozen=True):
     action_id: str
-    # PAUSED is in the standard's text but missing in its 2.1 schema; RETRIABLE is 3.0's.
-    action_status: Literal["WAITING", "INITIALIZING", "RUNNING", "PAUSED", "FINISHED", "FAILED"]
+    # PAUSED is in the standard's text but missing in its 2.x schemas; RETRIABLE is 3.0's.
+    action_status: Literal["WAITING", "INITIALIZING", "RUNNING", "PAUSED", "RETRIABLE", "FINISHED", "FAILED"]
     result_description: str | None = None
+    action_result: str | None = None
+    """3.0's name for it."""
 
 
 class BatteryState(Incoming, frozen=True):
     battery_charge: float
+    charging: bool
+
+
+class PowerSupply(Incoming, frozen=True):
+    """What 3.0 has instead of batteryState."""
+
+    state_of_charge: float
     charging: bool
 
 
@@ -139,8 +166,10 @@ class ErrorState(Incoming, frozen=True):
 
 
 class SafetyState(Incoming, frozen=True):
-    e_stop: Literal["AUTOACK", "MANUAL", "REMOTE", "NONE"]
     field_violation: bool
+    e_stop: Literal["AUTOACK", "MANUAL", "REMOTE", "NONE"] | None = None
+    active_emergency_stop: Literal["MANUAL", "REMOTE", "NONE"] | None = None
+    """3.0's name for it."""
 
 
 class State(Incoming, frozen=True):
@@ -152,25 +181,31 @@ class State(Incoming, frozen=True):
     node_states: tuple[NodeState, ...]
     edge_states: tuple[EdgeState, ...]
     driving: bool
-    operating_mode: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL", "SERVICE", "TEACHIN"]
+    operating_mode: Literal[
+        "AUTOMATIC", "SEMIAUTOMATIC", "MANUAL", "SERVICE", "TEACHIN", "TEACH_IN", "STARTUP", "INTERVENED"
+    ]
     action_states: tuple[ActionStateMessage, ...]
-    battery_state: BatteryState
     errors: tuple[ErrorState, ...]
     safety_state: SafetyState
+    battery_state: BatteryState | None = None
+    power_supply: PowerSupply | None = None
+    instant_action_states: tuple[ActionStateMessage, ...] | None = None
     paused: bool | None = None
     new_base_request: bool | None = None
-    agv_position: AgvPosition | None = None
+    agv_position: Position | None = None
+    mobile_robot_position: Position | None = None
     velocity: Velocity | None = None
     loads: tuple[LoadState, ...] | None = None
 
 
 class Connection(Incoming, frozen=True):
     serial_number: str
-    connection_state: Literal["ONLINE", "OFFLINE", "CONNECTIONBROKEN"]
+    connection_state: Literal["ONLINE", "OFFLINE", "HIBERNATING", "CONNECTIONBROKEN", "CONNECTION_BROKEN"]
 
 
 class Visualization(Incoming, frozen=True):
-    agv_position: AgvPosition | None = None
+    agv_position: Position | None = None
+    mobile_robot_position: Position | None = None
     velocity: Velocity | None = None
 
 
@@ -179,17 +214,52 @@ class TypeSpecification(Incoming, frozen=True):
 
 
 class PhysicalParameters(Incoming, frozen=True):
-    speed_max: float
     width: float
     length: float
+    speed_max: float | None = None
+    maximum_speed: float | None = None
+    """3.0's name for it."""
 
 
-class AgvActionSpec(Incoming, frozen=True):
+class ActionSpec(Incoming, frozen=True):
     action_type: str
+    action_scopes: tuple[str, ...] = ()
 
 
 class ProtocolFeatures(Incoming, frozen=True):
-    agv_actions: tuple[AgvActionSpec, ...]
+    agv_actions: tuple[ActionSpec, ...] | None = None
+    mobile_robot_actions: tuple[ActionSpec, ...] | None = None
+    """3.0's name for it."""
+
+
+class StringLengths(Incoming, frozen=True):
+    """Longest strings; the second name of each pair is 3.0's. Missing or 0: no limit."""
+
+    msg_len: Count | None = None
+    maximum_message_length: Count | None = None
+    id_len: Count | None = None
+    maximum_id_length: Count | None = None
+    load_id_len: Count | None = None
+    maximum_load_id_length: Count | None = None
+    id_numerical_only: bool = False
+
+
+class ArrayLengths(Incoming, frozen=True):
+    """Longest arrays of what we send. Missing or 0: no limit."""
+
+    order_nodes: Count = msgspec.field(name="order.nodes", default=0)
+    order_edges: Count = msgspec.field(name="order.edges", default=0)
+    node_actions: Count = msgspec.field(name="node.actions", default=0)
+    action_parameters: Count = msgspec.field(name="actions.actionsParameters", default=0)
+    instant_actions: Count = msgspec.field(name="instantActions", default=0)
+
+
+class ProtocolLimits(Incoming, frozen=True):
+    max_string_lens: StringLengths | None = None
+    max_array_lens: ArrayLengths | None = None
+    maximum_string_lengths: StringLengths | None = None
+    maximum_array_lengths: ArrayLengths | None = None
+    """3.0's names for the two above."""
 
 
 class Factsheet(Incoming, frozen=True):
@@ -197,3 +267,4 @@ class Factsheet(Incoming, frozen=True):
     type_specification: TypeSpecification
     physical_parameters: PhysicalParameters
     protocol_features: ProtocolFeatures
+    protocol_limits: ProtocolLimits | None = None

@@ -14,6 +14,7 @@ from gateway.site.profile import GroupSpec, Profile, SignalSpec
 
 _NODE = re.compile(r"(?:s|i|g|b)=.+", re.DOTALL)
 _NUMBERED = "{n}"
+_REGISTERS_ONLY = frozenset({"uint64", "int64", "float64", "bcd16", "bcd32"})
 
 
 def check_profiles(site: Site, ids: Ids) -> Iterator[Finding]:
@@ -122,6 +123,10 @@ def _placed_in_nodes(profile: Profile, path: Path) -> Iterator[Finding]:
     for signal, signal_path, group in signals_of(profile, path):
         name = label(profile, signal, group)
         at: Path = (*signal_path, "node")
+        if signal.type in _REGISTERS_ONLY:
+            yield Finding(
+                (*signal_path, "type"), f"{name} is a {signal.type}, which only Modbus has here", "another type"
+            )
         if signal.node is None:
             yield Finding(
                 (*signal_path, "name"), f"{name} has no node", "a signal on OPC UA has one, such as s=Status.HbPlc"

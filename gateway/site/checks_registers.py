@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.site.checks_finding import Finding, Path
-from gateway.site.profile import GroupSpec, Profile, SignalSpec
+from gateway.site.profile import REGISTERS, GroupSpec, Profile, SignalSpec
 
 REGISTER_LAST = 65535
 PLACES_MAX = 500_000
 """Registers that one profile may claim in all, members counted; more than there are in four tables."""
 _ALL_BITS = 0xFFFF
-_WIDTH = {"uint32": 2, "int32": 2, "float32": 2}
 
 
 @dataclass(slots=True)
@@ -84,7 +83,7 @@ def _claim(signal: SignalSpec, path: Path, group: GroupSpec | None, count: int) 
     if signal.table is None or signal.address is None:
         return
     name = f"{group.group}.{signal.name}" if group is not None else signal.name
-    width = signal.length if signal.type == "string" else _WIDTH.get(signal.type, 1)
+    width = signal.length if signal.type == "string" else REGISTERS.get(signal.type, 1)
     mask = 1 << signal.bit if signal.bit is not None else _ALL_BITS
     yield _Claim(signal, path, name, signal.address, width, group.stride if group else 1, count, mask)
 

@@ -13,7 +13,7 @@ from gateway.site.profile import GroupSpec, Profile, SignalSpec
 Kind = Literal["whole number", "bool", "string"]
 _WHOLE: Kind = "whole number"
 _TYPES: Mapping[Kind, frozenset[str]] = {
-    "whole number": frozenset({"uint16", "int16", "uint32", "int32"}),
+    "whole number": frozenset({"uint16", "int16", "uint32", "int32", "uint64", "int64", "bcd16", "bcd32"}),
     "bool": frozenset({"bool"}),
     "string": frozenset({"string"}),
 }
@@ -148,6 +148,9 @@ def _fits(signal: SignalSpec, path: Path, kind: Kind, access: str, who: str) -> 
     if signal.type not in _TYPES[kind]:
         hint = f"write {' or '.join(sorted(_TYPES[kind]))}"
         yield Finding((*path, "type"), f"{name} must be a {kind}, not {signal.type}", hint)
+    elif signal.name == "hb_gw" and signal.type in ("int16", "bcd16"):
+        message = f"{name} counts up to 65535, more than {signal.type} holds"
+        yield Finding((*path, "type"), message, "write type: uint16")
     elif signal.scale != 1.0:
         message = f"{name} is a {kind}; a scale of {signal.scale:g} would change it"
         yield Finding((*path, "scale"), message, "remove the scale")

@@ -71,11 +71,26 @@ class LocationSpec(Spec):
 # --- connections ---
 
 
+class ModbusTls(Spec):
+    """Files in PEM. `server_name`: what the PLC's certificate is made for, where it is not `host`.
+
+    `cert_file` and `key_file` are the gateway's own, for a PLC that asks for them; without `key_file` the key stands
+    in `cert_file`.
+    """
+
+    ca_file: str
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+
+
 class ModbusConnection(Spec):
     host: str = "127.0.0.1"
     port: Port = 502
     unit: Annotated[int, Field(ge=0, le=247)] = 1
     timeout_ms: Positive = 1000
+    tls: ModbusTls | None = None
+    """Modbus/TCP Security; its port is usually 802 and has to be said."""
 
 
 class OpcuaConnection(Spec):
@@ -87,7 +102,7 @@ class OpcuaConnection(Spec):
 
 
 class VdaConnection(Spec):
-    """Broker and topic of one vehicle: `<interface>/v2/<manufacturer>/<serial>/…`."""
+    """Broker and topic of one vehicle: `<interface>/v2|v3/<manufacturer>/<serial>/…`."""
 
     host: str = "127.0.0.1"
     port: Port = 1883

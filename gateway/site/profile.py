@@ -11,7 +11,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SignalName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-SignalType = Literal["bool", "uint16", "int16", "uint32", "int32", "float32", "string"]
+SignalType = Literal[
+    "bool", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "bcd16", "bcd32", "string"
+]
+REGISTERS = {"uint32": 2, "int32": 2, "float32": 2, "bcd32": 2, "uint64": 4, "int64": 4, "float64": 4}
+"""Modbus registers that a type takes where it is not one; a string takes its `length`."""
 Address = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -37,6 +41,8 @@ class SignalSpec(ProfileSpec):
     node: str | None = None
     scale: float = 1.0
     evidence: Literal["level", "counter", "latch", "pulse"] = "level"
+    verify: bool = False
+    """Modbus: read back and compare after each write."""
     poll: Literal["fast", "slow"] = "fast"
 
 
@@ -62,6 +68,8 @@ class HandshakeSpec(ProfileSpec):
 
     mailbox: bool = True
     ring: SignalName | None = None
+    verify: bool = False
+    """Modbus: read the whole mailbox back after each write. Off, because the PLC's echo is the better proof."""
     heartbeat_ms: Annotated[int, Field(ge=50)] = 1000
     stale_ms: Annotated[int, Field(ge=100)] = 3000
 
@@ -73,7 +81,9 @@ class Profile(ProfileSpec):
     description: str = ""
     byte_order: Literal["big", "little"] = "big"
     word_order: Literal["big", "little"] = "big"
-    """For 32-bit values: big = high word at the lower address."""
+    """For 32-bit and 64-bit values: big = high word at the lower address."""
+    string_byte_order: Literal["big", "little"] | None = None
+    """Modbus: of texts, where it is not that of the numbers (`byte_order`)."""
     namespace: str = ""
     """OPC UA namespace URI of all nodes; its index is looked up at every connect."""
     fast_poll_ms: Annotated[int, Field(ge=10)] = 50
@@ -83,4 +93,5 @@ class Profile(ProfileSpec):
     signals: tuple[SignalSpec, ...] = ()
     groups: tuple[GroupSpec, ...] = ()
     handshake: HandshakeSpec = HandshakeSpec()
-    vda_version: str = "2.1.0"
+    vda_version: Annotated[str, Field(pattern=r"^(2\.0|2\.1|3\.0)\.[0-9]{1,3}$")] = "2.1.0"
+    """What the vehicle speaks, as it stands in its messages' headers: 2.0, 2.1 or 3.0, with the patch number."""

@@ -1,4 +1,4 @@
-"""One vehicle model on MQTT 3.1.1, as VDA 5050 2.1 lays out its topics."""
+"""One vehicle model on MQTT 3.1.1, as VDA 5050 2.0, 2.1 or 3.0 lays out its topics."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from plc_simulators.models.agv import Agv
 from plc_simulators.models.vda_order import MalformedError, read_instant_actions, read_order
 from plc_simulators.servers.ports import HOST
 from plc_simulators.servers.tasks import end
+from plc_simulators.servers.vda_dialect import READ_AS, Dialect
 from plc_simulators.servers.vda_messages import STATE_PERIOD_S, VISUALIZATION_PERIOD_S, Messages
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,15 @@ GOODBYE_S = 2.0
 
 
 class VehicleClient:
-    """Keeps one vehicle connected to the broker; `close` lets the link die without goodbye, `open` lets it back."""
+    """Keeps one vehicle connected to the broker; `close` lets the link die without goodbye, `open` lets it back.
 
-    def __init__(self, agv: Agv, map_id: str, port: int) -> None:
+    `version` is the VDA 5050 that it speaks: one of `vda_dialect.VERSIONS`. Raises ValueError for any other.
+    """
+
+    def __init__(self, agv: Agv, map_id: str, port: int, version: str = READ_AS) -> None:
         self._agv = agv
-        self._messages = Messages(agv, map_id)
+        self._dialect = Dialect(version)
+        self._messages = Messages(agv, map_id, self._dialect)
         self._port = port
         self._connections = 0
         self._link_allowed = asyncio.Event()
@@ -176,9 +181,9 @@ class VehicleClient:
             try:
                 body = _decode(message.payload)
                 if is_order:
-                    self._agv.order(read_order(body))
+                    self._agv.order(read_order(self._dialect.order(body)))
                 else:
-                    for action in read_instant_actions(body):
+                    for action in read_instant_actions(self._dialect.instant_actions(body)):
                         self._agv.instant(action)
             except MalformedError as problem:
                 self._agv.malformed(name, str(problem))

@@ -1,4 +1,7 @@
-"""What a vehicle publishes, as VDA 5050 2.1 wants it: metres and radians, one header count per topic."""
+"""What a vehicle publishes, as VDA 5050 wants it: metres and radians, one header count per topic.
+
+The bodies are 2.1's; `vda_dialect` rewrites them for a vehicle of another version.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import Any
 from plc_simulators.models.acceptance import NODE_ACTIONS
 from plc_simulators.models.agv import INSTANT_ACTIONS, Agv
 from plc_simulators.models.vda_order import ACTIONS_MAX, NODES_MAX, Node
+from plc_simulators.servers.vda_dialect import Dialect
 
-VERSION = "2.1.0"
 STATE_PERIOD_S = 2.0
 VISUALIZATION_PERIOD_S = 1.0
 LENGTH_M, WIDTH_M, HEIGHT_M, LOAD_KG = 0.9, 0.6, 0.4, 50
@@ -21,15 +24,16 @@ LENGTH_M, WIDTH_M, HEIGHT_M, LOAD_KG = 0.9, 0.6, 0.4, 50
 class Messages:
     """Builds the messages of one vehicle as JSON bytes."""
 
-    def __init__(self, agv: Agv, map_id: str) -> None:
+    def __init__(self, agv: Agv, map_id: str, dialect: Dialect) -> None:
         self._agv = agv
+        self._dialect = dialect
         self._map_id = map_id
         self._theta = 0.0
         self._counts: Counter[str] = Counter()
 
     def topic(self, name: str) -> str:
         layout = self._agv.layout
-        return f"{layout.interface}/v2/{layout.manufacturer}/{layout.serial}/{name}"
+        return f"{layout.interface}/v{self._dialect.major}/{layout.manufacturer}/{layout.serial}/{name}"
 
     def connection(self, state: str) -> bytes:
         return self._message("connection", {"connectionState": state})
@@ -143,14 +147,17 @@ class Messages:
     def _message(self, topic: str, body: dict[str, Any]) -> bytes:
         header_id = self._counts[topic]
         self._counts[topic] = (header_id + 1) % 2**32
+        instants = frozenset(action.id for action in self._agv.actions if action.instant)
         header = {
             "headerId": header_id,
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "version": VERSION,
+            "version": self._dialect.version,
             "manufacturer": self._agv.layout.manufacturer,
             "serialNumber": self._agv.layout.serial,
         }
-        return json.dumps(header | body, separators=(",", ":")).encode()
+        return json.dumps(
+            header | self._dialect.outgoing(topic, body, header_id, instants), separators=(",", ":")
+        ).encode()
 
     def _node_state(self, node: Node) -> dict[str, Any]:
         state: dict[str, Any] = {"nodeId": node.id, "sequenceId": node.seq, "released": node.released}

@@ -175,7 +175,7 @@ def test_a_mailbox_with_holes_never_fills_them_and_still_ends_with_the_number():
     ]
 
 
-def test_a_bit_of_a_register_is_never_written():
+def test_a_bit_of_a_register_is_never_written_as_a_whole_register():
     with pytest.raises(WriteRefusedError, match="bit of a register"):
         encode(signal(kind="bool", bit=2, writable=True), True, Layout())
 

@@ -234,11 +234,12 @@ async def test_a_device_that_refuses_a_block_is_told_once_and_the_old_report_sta
     assert len(sink.bad) == 2
 
 
-async def test_a_short_reply_is_a_bad_value(modbus_plc, sink, driver, running, until, beating):
+async def test_a_short_reply_ends_the_connection_and_says_why(modbus_plc, sink, driver, running, until, beating):
     modbus_plc.short = True
     running(driver)
-    await until(lambda: sink.bad)
-    assert sink.bad[0][1:3] == ("holding 0…10", "10 of 11 registers")
+    await until(lambda: sink.links("C1"))
+    assert sink.links("C1") == ["down"]
+    assert "reading holding 0…10 brought 20 bytes of values for 11 asked: 22 are right" in sink.reason("C1")
     assert not sink.reports("C1")
     modbus_plc.short = False
     await until(lambda: sink.links("C1")[-1:] == ["up"])

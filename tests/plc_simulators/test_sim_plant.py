@@ -219,3 +219,14 @@ def test_a_site_that_can_not_be_built_says_why(tmp_path: Path, text: str, words:
 def test_an_empty_folder_is_no_site(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=r"no \*\.yaml"):
         layout.read(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("profile", "version"), [("vda5050-2.0", "2.0.0"), ("vda5050-3.0", "3.0.0"), ("lifter", "2.1.0")]
+)
+def test_a_vehicle_speaks_the_version_that_its_profiles_name_ends_with(
+    tmp_path: Path, profile: str, version: str
+) -> None:
+    for source in DEMO.glob("*.yaml"):
+        (tmp_path / source.name).write_text(source.read_text().replace("vda5050-2.1", profile))
+    assert {vehicle.vda_version for vehicle in layout.read(tmp_path, {}).vehicles} == {version}

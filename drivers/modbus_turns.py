@@ -1,0 +1,68 @@
+"""Whose request goes out next on a connection that carries one at a time: writes before reads, within a bound."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+WRITES_IN_A_ROW_MAX = 8
+"""After so many writes a waiting read has its turn: the values that decide about writing must not grow old."""
+WAITING_MAX = 256
+"""Requests that may wait, of either kind; one more is refused."""
+
+
+class CrowdedError(Exception):
+    """Too many requests wait for the connection; this one has not been sent."""
+
+
+class Turns:
+    """One holder at a time; first come, first served among writes and among reads."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._in_a_row = 0
+        self._writes: deque[asyncio.Future[None]] = deque()
+        self._reads: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def turn(self, *, writing: bool) -> AsyncIterator[None]:
+        """Hold the connection. Raises CrowdedError where WAITING_MAX of its kind wait already."""
+        await self._take(writing)
+        try:
+            yield
+        finally:
+            self._give()
+
+    async def _take(self, writing: bool) -> None:
+        if not self._taken:
+            self._taken = True
+            self._count(writing)
+            return
+        queue = self._writes if writing else self._reads
+        if len(queue) >= WAITING_MAX:
+            raise CrowdedError(f"{WAITING_MAX} requests wait for this connection already")
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self._give()  # the turn came together with the cancellation: hand it on
+            elif mine in queue:
+                queue.remove(mine)
+            raise
+
+    def _give(self) -> None:
+        while self._writes or self._reads:
+            writing = bool(self._writes) and not (self._reads and self._in_a_row >= WRITES_IN_A_ROW_MAX)
+            following = (self._writes if writing else self._reads).popleft()
+            if not following.done():
+                self._count(writing)
+                following.set_result(None)
+                return
+        self._taken = False
+
+    def _count(self, writing: bool) -> None:
+        self._in_a_row = self._in_a_row + 1 if writing else 0
