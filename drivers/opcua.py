@@ -19,11 +19,12 @@ from drivers.handshake import Beat
 from drivers.levels import Levels
 from drivers.link import Backoff, Link, LinkLostError, honour_cancellation, together
 from drivers.opcua_nodes import Nodes, scalar
+from drivers.opcua_security import secure
 from drivers.ring import RingReader
 from drivers.signals import LIFE_SIGNS, BadValueError, Bound, WriteRefusedError, bind, mailbox
 from gateway.contract import Command, DeviceId, NotWritten, Scalar, Sink
 from gateway.devices import robot_cell, sorter
-from gateway.site import Profile, RobotCellSpec, SorterSpec
+from gateway.site import OpcuaSecurity, Profile, RobotCellSpec, SorterSpec
 
 SESSION_TIMEOUT_MS = 30_000
 SUBSCRIPTION_LIFE_MS = 30_000
@@ -148,6 +149,8 @@ class OpcuaDriver:
 
     async def _hold(self, client: Client) -> None:
         """Connect and watch until something raises; always raises."""
+        if isinstance(self._connection.security, OpcuaSecurity):
+            await secure(client, self._where, self._connection.security)
         await client.connect()
         nodes = await Nodes.resolve(client, self._where, self._profile.namespace, self._signals.values())
         await self._begin(nodes)

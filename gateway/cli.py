@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from gateway.commands import import_lif, journal
+from gateway.commands import import_lif, journal, pki
 from gateway.commands.replay import replay
 from gateway.commands.resolve import resolve
 from gateway.commands.simulate import simulate
@@ -40,6 +40,7 @@ app.command()(resolve)
 app.command()(simulate)
 app.add_typer(journal.app, name="journal")
 app.add_typer(import_lif.app, name="import")
+app.add_typer(pki.app, name="pki")
 
 
 def main() -> None:

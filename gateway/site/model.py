@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.site.profile import Profile
 
@@ -93,12 +93,31 @@ class ModbusConnection(Spec):
     """Modbus/TCP Security; its port is usually 802 and has to be said."""
 
 
+class OpcuaSecurity(Spec):
+    """A session that is signed, or signed and encrypted, with a server that is trusted (OPC 10000-4, 10000-7)."""
+
+    policy: Literal["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"] = "Basic256Sha256"
+    mode: Literal["sign", "sign_and_encrypt"] = "sign_and_encrypt"
+    pki: Annotated[str, Field(min_length=1)] = "pki"
+    """Folder of `stellwerk pki`: own certificate and key, trusted servers."""
+    user: str = ""
+    """Name for a login with a password; without it the session is anonymous behind the certificate."""
+    password_file: str = ""
+    """File with the password in it; it never stands in the YAML."""
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> OpcuaSecurity:
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("`user` and `password_file` go together: give both or neither")
+        return self
+
+
 class OpcuaConnection(Spec):
     url: Annotated[str, Field(pattern=r"^opc\.tcp://.+")]
     timeout_ms: Positive = 4000
     publishing_interval_ms: Positive = 20
-    security: Literal["none"]
-    """Must be said for each device: `none` waives encryption and identity. Encrypted sessions are not built yet."""
+    security: Literal["none"] | OpcuaSecurity
+    """Must be said for each device: `none` waives encryption and identity."""
 
 
 class VdaConnection(Spec):

@@ -13,6 +13,7 @@ from stack_loop import PlantLoop
 from stack_process import Process
 
 from drivers.modbus import ModbusDriver
+from drivers.modbus_wire import Wires
 from drivers.opcua import OpcuaDriver
 from gateway import codec
 from gateway.contract import Command, DeviceId, Driver, Effect, Started
@@ -260,11 +261,12 @@ class Gateway:
         """What `app.drivers_for` builds, with chance that comes from the seed."""
         profiles = {profile.profile: profile for profile in site().profiles}
         found: dict[DeviceId, Driver] = {}
+        wires = Wires()
         for spec in site().devices:
             rng = random.Random(f"{self._seed} backoff {spec.id} {self._lives}")
             if isinstance(spec, ConveyorSpec):
                 profile = profiles[spec.profile].model_copy(update={"fast_poll_ms": FAST_POLL_MS})
-                found[spec.id] = ModbusDriver(spec, profile, inbox, clock.now_ns, rng=rng)
+                found[spec.id] = ModbusDriver(spec, profile, inbox, clock.now_ns, rng=rng, wires=wires)
             elif isinstance(spec, SorterSpec | RobotCellSpec):
                 found[spec.id] = OpcuaDriver(spec, profiles[spec.profile], inbox, clock.now_ns, rng=rng)
         return found

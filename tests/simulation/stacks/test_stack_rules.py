@@ -104,8 +104,8 @@ class CuriousDriver(ModbusDriver):
     """Keeps a second connection to its device."""
 
     async def run(self) -> None:
-        host, port = self._connection.host, self._connection.port
-        await asyncio.get_running_loop().create_connection(asyncio.Protocol, host, port)
+        connection = self._wire._connection
+        await asyncio.get_running_loop().create_connection(asyncio.Protocol, connection.host, connection.port)
         await super().run()
 
 
