@@ -164,3 +164,15 @@ def test_what_has_been_released_and_not_been_sent_yet_stays_in_front_of_a_detour
     new = trips.redirected(turn, trip, ["J", "B1", "B2", "K", "HY"])
     assert new.nodes == ["S", "J", "B1", "B2", "K", "HY"]
     assert (new.drive_id, new.released, new.passed) == (trip.drive_id, 2, 0)
+
+
+def test_a_pick_that_is_over_stays_where_it_was_on_another_way(hall: Hall) -> None:
+    kernel = hall.kernel
+    turn = Turn(kernel.site, kernel.floor, kernel.state, kernel._remembered())
+    trip = trips.empty(turn, "Y", ["S", "J", "T1", "T2", "T3", "T4", "T5", "K", "R"])
+    trip.released, trip.load, trip.source, trip.dest = 2, "L", "STATION", "STORE"
+    trip.pick_at, trip.drop_at, trip.picked = 0, 8, True
+    kernel.state.trips["Y"] = trip
+    new = trips.redirected(turn, trip, ["J", "B1", "B2", "K", "R"])
+    assert (new.pick_at, new.drop_at, new.picked) == (0, 5, True)
+    assert new.nodes == ["S", "J", "B1", "B2", "K", "R"]
