@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pymodbus.client import AsyncModbusTcpClient, AsyncModbusTlsClient
 from pymodbus.exceptions import ModbusException
@@ -176,27 +177,18 @@ class Wire:
         raise NotSentError(why)
 
     def _new_client(self, guard: ReplyGuard) -> AsyncModbusTcpClient:
-        tls = self._connection.tls
-        if tls is not None:
-            return AsyncModbusTlsClient(
-                self._connection.host,
-                sslctx=tls_context(tls, self._connection.host),
-                port=self._connection.port,
-                name=self._address,
-                timeout=self.timeout_ms / 1000,
-                retries=0,
-                reconnect_delay=0,
-                trace_packet=guard.packet,
-            )
-        return AsyncModbusTcpClient(
-            self._connection.host,
-            port=self._connection.port,
-            name=self._address,
-            timeout=self.timeout_ms / 1000,
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=guard.packet,
-        )
+        connection, tls = self._connection, self._connection.tls
+        settings: dict[str, Any] = {
+            "port": connection.port,
+            "name": self._address,
+            "timeout": self.timeout_ms / 1000,
+            "retries": 0,
+            "reconnect_delay": 0,
+            "trace_packet": guard.packet,
+        }
+        if tls is None:
+            return AsyncModbusTcpClient(connection.host, **settings)
+        return AsyncModbusTlsClient(connection.host, sslctx=tls_context(tls, connection.host), **settings)
 
 
 class Wires:

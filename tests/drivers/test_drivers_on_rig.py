@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +32,8 @@ async def rig() -> AsyncIterator[Rig]:
         yield rig
 
 
-def outside_broker() -> int:
-    """The port of a broker that is not ours (Mosquitto), from STELLWERK_TEST_MQTT=127.0.0.1:1883."""
-    address = os.environ.get("STELLWERK_TEST_MQTT", "")
-    if not address:
-        reason = "STELLWERK_TEST_MQTT is not set (host:port of an MQTT broker on this machine)"
-        if os.environ.get("STELLWERK_TEST_REQUIRE") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return int(address.rpartition(":")[2])
-
-
 @pytest.fixture(params=["embedded", "outside"])
-async def fleet_rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+async def fleet_rig(request: pytest.FixtureRequest, outside_broker: Callable[[], int]) -> AsyncIterator[Rig]:
     port = outside_broker() if request.param == "outside" else None
     async with Rig(SITE, seed=5, speed=5.0, mqtt_port=port) as rig:
         yield rig

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import os
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,20 +83,14 @@ class Fleet:
 
 
 @pytest.fixture(params=["embedded", "outside"])
-async def port(request: pytest.FixtureRequest) -> AsyncIterator[int]:
+async def port(request: pytest.FixtureRequest, outside_broker: Callable[[], int]) -> AsyncIterator[int]:
     if request.param == "embedded":
         broker = EmbeddedBroker()
         await broker.open()
         yield broker.port
         await broker.close()
         return
-    address = os.environ.get("STELLWERK_TEST_MQTT", "")
-    if not address:
-        reason = "STELLWERK_TEST_MQTT is not set (host:port of an MQTT broker on this machine)"
-        if os.environ.get("STELLWERK_TEST_REQUIRE") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    yield int(address.rpartition(":")[2])
+    yield outside_broker()
 
 
 @pytest.fixture
