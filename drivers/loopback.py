@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from drivers.link import Link
-from gateway.contract import Command, DeviceId, Notice, NotWritten, Report, Sink
+from gateway.contract import Command, DeviceId, LinkFigures, Notice, NotWritten, Report, Sink
 
 
 class LoopbackDriver:
@@ -63,3 +63,7 @@ class LoopbackDriver:
 
     async def safe_stop(self) -> None:
         self.stopped = True
+
+    def figures(self) -> list[LinkFigures]:
+        """Nothing goes over a wire here."""
+        return []

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from drivers.modbus import ModbusDriver
-from drivers.modbus_wire import Wires
-from drivers.opcua import OpcuaDriver
+from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.wire import Wires
+from drivers.opcua.driver import OpcuaDriver
 from drivers.vda5050.driver import VdaDriver
 from gateway.contract import DeviceId, Driver, Sink
 from gateway.host.folder import FolderChannel

@@ -7,7 +7,7 @@ parameters, so that this module need not know any device type.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
@@ -318,6 +318,29 @@ class Sink(Protocol):
         """Count and log something malformed that a device sent."""
 
 
+class LinkFigures(Struct, frozen=True):
+    """What one device's link has done since the start; counters only ever grow.
+
+    `latency_buckets`: answers by time, one more than `LATENCY_BOUNDS_MS` (the last is "slower"). `data_age_ms`: since
+    the device last said something, None while it never has.
+    """
+
+    device: DeviceId
+    protocol: str
+    requests: int
+    errors: int
+    bad_values: int
+    messages_in: int
+    connects: int
+    latency_buckets: tuple[int, ...]
+    latency_sum_ms: float
+    data_age_ms: float | None
+
+
+LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+"""Upper bounds of the buckets in which answers are counted by time."""
+
+
 class Driver(Protocol):
     """One connection to equipment, for one device or several behind one gateway or broker."""
 
@@ -335,3 +358,6 @@ class Driver(Protocol):
 
     async def safe_stop(self) -> None:
         """Bring outputs to their known state before the process ends: stop the heartbeat, close sessions."""
+
+    def figures(self) -> Sequence[LinkFigures]:
+        """One record a device, for metrics; may be called at any time, from the loop only."""

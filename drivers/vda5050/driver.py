@@ -13,7 +13,7 @@ import msgspec
 
 from drivers.link import Backoff, LinkLostError, honour_cancellation, together
 from drivers.vda5050.vehicle import Vehicle
-from gateway.contract import Command, DeviceId, NotWritten, Sink
+from gateway.contract import Command, DeviceId, LinkFigures, NotWritten, Sink
 from gateway.devices.agv import Drive, Instant
 from gateway.site import AgvSpec, Profile
 
@@ -103,6 +103,9 @@ class VdaDriver:
     async def safe_stop(self) -> None:
         """Send nothing more. Vehicles drive on to their last released node, as the standard says."""
         self._stopping = True
+
+    def figures(self) -> list[LinkFigures]:
+        return [vehicle.meter.figures() for vehicle in self._vehicles.values()]
 
     # --- one connection ---
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from drivers.link import Link
+from drivers.meter import Meter
 from drivers.vda5050 import decode
 from drivers.vda5050.encode import Sender
 from drivers.vda5050.limits import Limits
@@ -30,6 +33,7 @@ class Vehicle:
         except ValueError as problem:
             raise ValueError(f"{spec.id}: profile {profile.profile}: {problem}") from problem
         self.device: DeviceId = spec.id
+        self.meter = Meter(spec.id, "vda5050", time.monotonic_ns)
         self.topic = f"{connection.interface}/v{self._version.major}/{connection.manufacturer}/{connection.serial}"
         self.link = Link(spec.id, sink)
         self.sender = Sender(self._version, connection.manufacturer, connection.serial)

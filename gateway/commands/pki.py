@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from drivers.opcua_pki import Pki, PkiError
+from drivers.opcua.pki import Pki, PkiError
 
 app = typer.Typer(help="The gateway's OPC UA certificate, and which servers it trusts.", no_args_is_help=True)
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from drivers.modbus import ModbusDriver
-from drivers.opcua import OpcuaDriver
+from drivers.modbus.driver import ModbusDriver
+from drivers.opcua.driver import OpcuaDriver
 from drivers.vda5050.driver import VdaDriver
 from gateway.contract import Command, NotWritten
 from gateway.devices.agv import Drive, DriveNode

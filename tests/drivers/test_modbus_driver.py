@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drivers.modbus import ModbusDriver
+from drivers.modbus.driver import ModbusDriver
 from gateway.contract import Command, LinkChanged, NotWritten, Report
 from gateway.devices.conveyor import Discharge, Induct
 from gateway.site import ConveyorSpec

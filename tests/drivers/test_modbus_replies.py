@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus import ModbusDriver
-from drivers.modbus_replies import ReplyGuard, reply_problem
+from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.replies import ReplyGuard, reply_problem
 from gateway.contract import Command, NotWritten
 from gateway.devices.conveyor import Discharge
 from gateway.site import ConveyorSpec, Profile

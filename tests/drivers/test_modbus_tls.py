@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from pymodbus.server import ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from drivers.modbus import ModbusDriver
+from drivers.modbus.driver import ModbusDriver
 from gateway.contract import Command
 from gateway.devices.conveyor import Discharge
 from gateway.site import ConveyorSpec

@@ -15,11 +15,11 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from drivers.modbus import ModbusDriver
-from drivers.modbus_requests import write
-from drivers.modbus_turns import WAITING_MAX, WRITES_IN_A_ROW_MAX, CrowdedError, Turns
-from drivers.modbus_wire import Wires
-from drivers.registers import Write
+from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.registers import Write
+from drivers.modbus.requests import write
+from drivers.modbus.turns import WAITING_MAX, WRITES_IN_A_ROW_MAX, CrowdedError, Turns
+from drivers.modbus.wire import Wires
 from gateway.contract import Command
 from gateway.devices.conveyor import Discharge
 from gateway.site import ConveyorSpec, ModbusConnection

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asyncua import Server, ua
 
-from drivers.opcua import OpcuaDriver
+from drivers.opcua.driver import OpcuaDriver
 from gateway.contract import Command, LinkChanged, NotWritten, Report
 from gateway.devices.robot_cell import Control
 from gateway.devices.sorter import Assign, SorterEvent

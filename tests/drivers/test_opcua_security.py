@@ -11,8 +11,8 @@ import pytest
 from asyncua import Server, ua
 from asyncua.crypto.permission_rules import User, UserRole
 
-from drivers.opcua import OpcuaDriver
-from drivers.opcua_pki import Pki, PkiError
+from drivers.opcua.driver import OpcuaDriver
+from drivers.opcua.pki import Pki, PkiError
 from gateway.site import RobotCellSpec
 
 POLICIES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drivers.registers import Layout, Write, plan, plan_writes
+from drivers.modbus.registers import Layout, Write, plan, plan_writes
 from drivers.signals import bind, mailbox
 from gateway.site import ConveyorSpec, Profile, Site
 from gateway.site.checks import check

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.registers import Layout, RegisterPicture, Write, decode, encode, plan, plan_writes
+from drivers.modbus.registers import Layout, RegisterPicture, Write, decode, encode, plan, plan_writes
 from drivers.signals import BadValueError, Bound, WriteRefusedError, bind
 from gateway.site import Profile
 from gateway.site.profile import REGISTERS

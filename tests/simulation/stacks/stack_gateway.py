@@ -12,9 +12,9 @@ from stack_hall import DEVICES, FIRST_PORT, Hall, site
 from stack_loop import PlantLoop
 from stack_process import Process
 
-from drivers.modbus import ModbusDriver
-from drivers.modbus_wire import Wires
-from drivers.opcua import OpcuaDriver
+from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.wire import Wires
+from drivers.opcua.driver import OpcuaDriver
 from gateway import codec
 from gateway.contract import Command, DeviceId, Driver, Effect, Started
 from gateway.shell.clock import SteadyClock

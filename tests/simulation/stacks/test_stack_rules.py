@@ -11,7 +11,7 @@ from stack_checkers import LivesOn, NothingBlind
 from stack_gateway import Gateway, OpenJournal, Record
 from stack_run import Options, Outcome, Run
 
-from drivers.modbus import ModbusDriver
+from drivers.modbus.driver import ModbusDriver
 from gateway.contract import Command, DeviceId, Driver, Tick
 from gateway.devices.conveyor import Induct
 from gateway.shell.clock import SteadyClock

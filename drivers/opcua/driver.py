@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -18,11 +19,12 @@ from asyncua.ua.uaerrors import UaError
 from drivers.handshake import Beat
 from drivers.levels import Levels
 from drivers.link import Backoff, Link, LinkLostError, honour_cancellation, together
-from drivers.opcua_nodes import Nodes, scalar
-from drivers.opcua_security import secure
-from drivers.ring import RingReader
+from drivers.meter import Meter
+from drivers.opcua.nodes import Nodes, scalar
+from drivers.opcua.ring import RingReader
+from drivers.opcua.security import secure
 from drivers.signals import LIFE_SIGNS, BadValueError, Bound, WriteRefusedError, bind, mailbox
-from gateway.contract import Command, DeviceId, NotWritten, Scalar, Sink
+from gateway.contract import Command, DeviceId, LinkFigures, NotWritten, Scalar, Sink
 from gateway.devices import robot_cell, sorter
 from gateway.site import OpcuaSecurity, Profile, RobotCellSpec, SorterSpec
 
@@ -51,6 +53,7 @@ class OpcuaDriver:
         rng: random.Random | None = None,
     ) -> None:
         self.device: DeviceId = spec.id
+        self._meter = Meter(spec.id, "opcua", time.monotonic_ns)
         self._connection = spec.connection
         self._where = f"{spec.id} {spec.connection.url}"
         self._profile = profile
@@ -126,6 +129,9 @@ class OpcuaDriver:
         if nodes is not None and signal is not None and signal.writable:
             with contextlib.suppress(LinkLostError):  # without a link the PLC misses the heartbeat by itself
                 await nodes.write([(signal, Beat.GOODBYE)])
+
+    def figures(self) -> list[LinkFigures]:
+        return [self._meter.figures()]
 
     # --- one connection ---
 

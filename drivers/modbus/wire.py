@@ -1,6 +1,6 @@
 """One connection for all units behind one host and port.
 
-Writes go before reads of any unit (`modbus_turns`). A unit that does not answer costs the others one time-out: its
+Writes go before reads of any unit (`turns`). A unit that does not answer costs the others one time-out: its
 request ends the connection, since its answer could still come, and the next request of another unit opens a new one
 without a word. Whatever else ends the connection is told to every unit.
 """
@@ -16,9 +16,9 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from drivers.link import LinkLostError
-from drivers.modbus_replies import ReplyGuard
-from drivers.modbus_tls import tls_context
-from drivers.modbus_turns import CrowdedError, Turns
+from drivers.modbus.replies import ReplyGuard
+from drivers.modbus.tls import tls_context
+from drivers.modbus.turns import CrowdedError, Turns
 from gateway.site.model import ModbusConnection, ModbusTls
 
 Request = Callable[[AsyncModbusTcpClient], Awaitable[ModbusPDU]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from drivers.registers import Write
+from drivers.modbus.registers import Write
 from drivers.signals import BadValueError, Bound
 from gateway.site.profile import Profile
 

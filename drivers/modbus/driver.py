@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,12 +15,13 @@ from pymodbus.pdu import ModbusPDU
 from drivers.handshake import Beat
 from drivers.levels import Levels
 from drivers.link import Backoff, Link, LinkLostError, honour_cancellation
-from drivers.modbus_requests import exception_text, read, write
-from drivers.modbus_verify import Verification
-from drivers.modbus_wire import NotSentError, Seat, Wires
-from drivers.registers import Block, Layout, RegisterPicture, Write, plan, plan_writes
+from drivers.meter import Meter
+from drivers.modbus.registers import Block, Layout, RegisterPicture, Write, plan, plan_writes
+from drivers.modbus.requests import exception_text, read, write
+from drivers.modbus.verify import Verification
+from drivers.modbus.wire import NotSentError, Seat, Wires
 from drivers.signals import BadValueError, WriteRefusedError, bind, mailbox
-from gateway.contract import Command, DeviceId, NotWritten, Sink
+from gateway.contract import Command, DeviceId, LinkFigures, NotWritten, Sink
 from gateway.devices import conveyor
 from gateway.site import ConveyorSpec, Profile
 
@@ -43,6 +45,7 @@ class ModbusDriver:
         wires: Wires | None = None,
     ) -> None:
         self.device: DeviceId = spec.id
+        self._meter = Meter(spec.id, "modbus", time.monotonic_ns)
         self._unit = spec.connection.unit
         self._where = f"{spec.id} {spec.connection.host}:{spec.connection.port}"
         if wires is not None:
@@ -111,6 +114,9 @@ class ModbusDriver:
         if self._seat is not None:
             with contextlib.suppress(LinkLostError):  # without a link the PLC misses the heartbeat by itself
                 await self._write_beat(self._seat, Beat.GOODBYE)
+
+    def figures(self) -> list[LinkFigures]:
+        return [self._meter.figures()]
 
     # --- one connection ---
 

@@ -9,7 +9,7 @@ import msgspec
 from asyncua import ua
 
 from drivers.handshake import RingCursor
-from drivers.opcua_nodes import scalar
+from drivers.opcua.nodes import scalar
 from drivers.signals import BadValueError, Bound
 from gateway.contract import DeviceId, Notice, Scalar, ShellAlarm, Sink
 

@@ -18,7 +18,7 @@ from asyncua.ua.uaerrors import UaError
 from cryptography import x509
 
 from drivers.link import LinkLostError
-from drivers.opcua_pki import Pki, PkiError, name_of
+from drivers.opcua.pki import Pki, PkiError, name_of
 from gateway.site import OpcuaSecurity
 
 _POLICIES: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.pdu import ModbusPDU
 
-from drivers.registers import Write
+from drivers.modbus.registers import Write
 
 
 async def read(client: AsyncModbusTcpClient, *, table: str, address: int, count: int, unit: int) -> ModbusPDU:
