@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.filled
 DEMO_ARGS ?=
 TEST_ARGS ?= --numprocesses 2 --dist worksteal
 
-.PHONY: venv demo test check coverage bench clean
+.PHONY: venv demo test check coverage bench peers clean
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -26,6 +26,15 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What the tests against equipment software of other people need beside Python; without it they skip.
+peers:
+	@if [ -f /usr/include/modbus/modbus.h ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq gcc libmodbus-dev >/dev/null; \
+	else echo "libmodbus is missing: install libmodbus-dev (Debian) as root"; fi
+	@if command -v npm >/dev/null; then npm ci --prefix tests/peers/opcua --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "npm is missing: install Node.js 18 or newer"; fi
 
 coverage: venv
 	$(BIN)/python -m coverage erase

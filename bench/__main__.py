@@ -8,15 +8,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import check, journal, kernel, power, restart, scan
+from bench import check, journal, kernel, modbus, opcua, power, restart, scan, vda5050
 
 BENCHES = {
     "check": check.main,
     "journal": journal.main,
     "kernel": kernel.main,
+    "modbus": modbus.main,
+    "opcua": opcua.main,
     "power": power.main,
     "restart": restart.main,
     "scan": scan.main,
+    "vda5050": vda5050.main,
 }
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from gateway.contract import DeviceId, LinkChanged, LinkState, NotWritten, Ns, Sink
 
+_HOUSE = Path(__file__).parent
 BACKOFF_MIN_S = 0.2
 BACKOFF_MAX_S = 10.0
 
@@ -67,6 +70,18 @@ class Backoff:
         ceiling_s = self._ceiling_s
         self._ceiling_s = min(ceiling_s * 2, BACKOFF_MAX_S)
         return ceiling_s * self._rng.uniform(0.5, 1.0)
+
+
+def require_not_ours(error: Exception) -> None:
+    """Raise an assertion of our own again; one of a client library is what the wire has brought, like any error of it.
+
+    Told apart by the file in which it was raised: ours are bugs and must not pass for a broken line.
+    """
+    if not isinstance(error, AssertionError) or error.__traceback__ is None:
+        return
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if Path(frame.f_code.co_filename).is_relative_to(_HOUSE):
+        raise error
 
 
 def honour_cancellation() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from drivers.capture import Capture
 from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.wire import Wires
 from drivers.opcua.driver import OpcuaDriver
@@ -19,32 +20,33 @@ from gateway.shell.config import Loaded
 from gateway.shell.inbox import Inbox
 from gateway.shell.journal.sqlite import SqliteJournal
 from gateway.shell.logs import Log
+from gateway.shell.metrics import LinkMetrics, serve
 from gateway.shell.recovery import restore
 from gateway.shell.runtime import Runtime
 from gateway.shell.supervisor import keep_running
 from gateway.shell.version import installed_version
-from gateway.site import AgvSpec, ConveyorSpec, Profile, RobotCellSpec, Site, SorterSpec, encode_site
+from gateway.site import AgvSpec, ConveyorSpec, MetricsSpec, Profile, RobotCellSpec, Site, SorterSpec, encode_site
 
 
-def drivers_for(site: Site, sink: Sink, steady: SteadyClock) -> dict[DeviceId, Driver]:
+def drivers_for(site: Site, sink: Sink, steady: SteadyClock, capture: Capture | None = None) -> dict[DeviceId, Driver]:
     """One driver a PLC, with one connection for those of one Modbus address; one a broker for all vehicles behind it.
-    Devices on `loopback` have none here."""
+    Devices on `loopback` have none here. All links are recorded in `capture`."""
     profiles: dict[str, Profile] = {p.profile: p for p in site.profiles}
     found: dict[DeviceId, Driver] = {}
     fleets: dict[tuple[str, int], list[AgvSpec]] = {}
-    wires = Wires()
+    wires = Wires(capture=capture)
     for spec in site.devices:
         match spec:
             case ConveyorSpec(driver="modbus"):
                 found[spec.id] = ModbusDriver(spec, profiles[spec.profile], sink, steady.now_ns, wires=wires)
             case SorterSpec(driver="opcua") | RobotCellSpec(driver="opcua"):
-                found[spec.id] = OpcuaDriver(spec, profiles[spec.profile], sink, steady.now_ns)
+                found[spec.id] = OpcuaDriver(spec, profiles[spec.profile], sink, steady.now_ns, capture=capture)
             case AgvSpec(driver="vda5050"):
                 fleets.setdefault((spec.connection.host, spec.connection.port), []).append(spec)
             case _:
                 pass
     for fleet in fleets.values():
-        driver = VdaDriver(fleet, profiles, sink, steady.now_ns, clock.utc_now)
+        driver = VdaDriver(fleet, profiles, sink, steady.now_ns, clock.utc_now, capture=capture)
         found.update({spec.id: driver for spec in fleet})
     return found
 
@@ -56,9 +58,11 @@ class SiteRefused(Exception):
 class App:
     """A site, its journal, its drivers and its channels, ready to run."""
 
-    def __init__(self, site: Site, data: Path, log: Log) -> None:
-        """Raises JournalError when the data folder can't be used, SiteRefused when the journal is not done with what
-        the YAML no longer has."""
+    def __init__(self, site: Site, data: Path, log: Log, *, capture: Path | None = None) -> None:
+        """`capture`: record in this file what goes over the wires.
+
+        Raises JournalError when the data folder can't be used, SiteRefused when the journal is not done with what
+        the YAML no longer has, OSError when the capture's file can't be opened."""
         self.site = site
         self.reload_asked = asyncio.Event()
         self._log = log
@@ -72,7 +76,8 @@ class App:
         if problem := steady.problem():
             log.warning("clock went back", text=problem)
         self.inbox = Inbox(log)
-        self.drivers: Mapping[DeviceId, Driver] = drivers_for(site, self.inbox, steady)
+        self._capture = None if capture is None else Capture(capture, steady.now_ns)
+        self.drivers: Mapping[DeviceId, Driver] = drivers_for(site, self.inbox, steady, self._capture)
         self.runtime = Runtime(
             kernel, self._journal, self.inbox, self.drivers, log, steady, encode_site(site), restored.replayed
         )
@@ -93,11 +98,19 @@ class App:
             else:
                 self.runtime.reload(encode_site(loaded.site))
 
+    async def _offer_metrics(self, spec: MetricsSpec) -> None:
+        # One driver serves many vehicles: each driver is asked once.
+        drivers = tuple({id(driver): driver for driver in self.drivers.values()}.values())
+        metrics = LinkMetrics(lambda: [figures for driver in drivers for figures in driver.figures()])
+        await serve(metrics, spec.host, spec.port, self._log)
+
     async def run(self, reread: Callable[[], Loaded] | None = None) -> None:
         """Operate until cancelled. `reread` reads the site again whenever `reload_asked` is set."""
         async with asyncio.TaskGroup() as group:
             if reread is not None:
                 group.create_task(keep_running(partial(self._reload_when_asked, reread), "reload", self._log))
+            if self.site.metrics is not None:
+                group.create_task(keep_running(partial(self._offer_metrics, self.site.metrics), "metrics", self._log))
             for channel in self.channels:
                 group.create_task(keep_running(channel.run, f"channel {channel.client}", self._log))
             await self.runtime.run(installed_version())

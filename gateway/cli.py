@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from gateway.commands import import_lif, journal, pki
+from gateway.commands import doctor, import_lif, journal, pki
 from gateway.commands.replay import replay
 from gateway.commands.resolve import resolve
 from gateway.commands.simulate import simulate
@@ -35,6 +35,8 @@ class Format(StrEnum):
     json = "json"
 
 
+app.command()(doctor.doctor)
+app.command()(doctor.browse)
 app.command()(replay)
 app.command()(resolve)
 app.command()(simulate)
@@ -81,6 +83,9 @@ def run(
     path: SiteArgument,
     data: Annotated[Path, typer.Option(help="Where the journal and the channels' folders live.")],
     log_file: Annotated[Path | None, typer.Option(help="Append the log here instead of stderr.")] = None,
+    capture: Annotated[
+        Path | None, typer.Option(help="Record what goes over the wires in this file; at most 256 MiB.")
+    ] = None,
 ) -> None:
     """Operate a site until SIGTERM or Ctrl-C. SIGHUP reads the YAML again: policies, sort plan, people and names."""
     from gateway.app import App, SiteRefused
@@ -93,8 +98,14 @@ def run(
     if loaded.site is None:
         typer.echo(as_text(loaded.problems, loaded.sources), err=True)
         raise typer.Exit(1)
+    if capture is not None:
+        try:
+            capture.open("ab").close()
+        except OSError as error:
+            typer.echo(f"stellwerk: the capture can't be written: {error}: name another file", err=True)
+            raise typer.Exit(2) from None
     try:
-        site_app = App(loaded.site, data, logs.get())
+        site_app = App(loaded.site, data, logs.get(), capture=capture)
     except JournalError as error:
         typer.echo(f"stellwerk: {error}", err=True)
         raise typer.Exit(2) from None

@@ -1,4 +1,4 @@
-"""Conveyors over Modbus TCP: polled in blocks, writes before reads, one connection for all units of an address."""
+"""Conveyors over Modbus: polled in blocks, writes before reads, one connection for all units of an address."""
 
 from __future__ import annotations
 
@@ -6,24 +6,40 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pymodbus.pdu import ModbusPDU
-
 from drivers.handshake import Beat
 from drivers.levels import Levels
-from drivers.link import Backoff, Link, LinkLostError, honour_cancellation
+from drivers.link import Backoff, Link, LinkLostError, honour_cancellation, require_not_ours
 from drivers.meter import Meter
-from drivers.modbus.registers import Block, Layout, RegisterPicture, Write, plan, plan_writes
-from drivers.modbus.requests import exception_text, read, write
+from drivers.modbus.binding import bind_registers
+from drivers.modbus.registers import Layout, RegisterPicture, Write, plan, plan_writes, words_of
+from drivers.modbus.requests import exception_code, read, write, write_and_read
 from drivers.modbus.verify import Verification
 from drivers.modbus.wire import NotSentError, Seat, Wires
-from drivers.signals import BadValueError, WriteRefusedError, bind, mailbox
+from drivers.signals import BadValueError, WriteRefusedError, mailbox
 from gateway.contract import Command, DeviceId, LinkFigures, NotWritten, Sink
 from gateway.devices import conveyor
 from gateway.site import ConveyorSpec, Profile
+
+_VALUES = 2
+"""Bytes of a reply before its values: function code and byte count."""
+
+
+class _CountingSink:
+    """The sink, with the bad values counted on the way."""
+
+    def __init__(self, sink: Sink, meter: Meter) -> None:
+        self.post = sink.post
+        self.telemetry = sink.telemetry
+        self._sink = sink
+        self._meter = meter
+
+    def bad_value(self, device: DeviceId, signal: str, value: object, problem: str) -> None:
+        self._meter.bad_values += 1
+        self._sink.bad_value(device, signal, value, problem)
 
 
 class ModbusDriver:
@@ -31,7 +47,7 @@ class ModbusDriver:
 
     `clock_ns` is kernel time, for command deadlines; staleness is measured on the loop's monotonic clock, so
     that a step of the wall clock brings no link down. Devices that are given the same `wires` share one connection
-    where they have the same host and port; without it a device has a connection of its own.
+    where they have the same host and port, or the same serial device; without it a device has a connection of its own.
     """
 
     def __init__(
@@ -47,17 +63,29 @@ class ModbusDriver:
         self.device: DeviceId = spec.id
         self._meter = Meter(spec.id, "modbus", time.monotonic_ns)
         self._unit = spec.connection.unit
-        self._where = f"{spec.id} {spec.connection.host}:{spec.connection.port}"
-        if wires is not None:
+        self._where = f"{spec.id} {spec.connection.address}"
+        if wires is not None or spec.connection.serial is not None:
             self._where += f" unit {spec.connection.unit}"
         self._wire = (wires if wires is not None else Wires()).to(spec.connection)
         self._seat: Seat | None = None
-        self._sink = sink
+        self._sink = sink = _CountingSink(sink, self._meter)
         self._clock_ns = clock_ns
-        self._signals = bind(profile, zones=spec.zones)
+        binding = bind_registers(profile, zones=spec.zones)
+        self._signals = binding.signals
         self._layout = Layout(profile.byte_order, profile.word_order, profile.string_byte_order or "")
         self._verification = Verification(profile, self._signals)
-        self._picture = RegisterPicture(plan(self._signals.values(), profile.forbidden), self._layout)
+        self._picture = RegisterPicture(
+            plan(self._signals.values(), profile.forbidden), self._layout, binding.flags, binding.constants
+        )
+        blocks = self._picture.blocks
+        self._requests = [read(block.table, block.address, block.count, self._unit) for block in blocks]
+        self._reading = [f"reading {block}" for block in blocks]
+        self._of_poll = {
+            poll: tuple(index for index, block in enumerate(blocks) if block.poll == poll) for poll in ("fast", "slow")
+        }
+        self._echo_block = self._find_echo(profile) if profile.handshake.read_write else None
+        self._read_along = False
+        self._takes_commands = profile.handshake.mailbox
         self._period_s = {"fast": profile.fast_poll_ms / 1000, "slow": profile.slow_poll_ms / 1000}
         self._heartbeat_s = profile.handshake.heartbeat_ms / 1000
         self._link = Link(spec.id, sink)
@@ -81,16 +109,20 @@ class ModbusDriver:
                 await self._session()
             except LinkLostError as lost:
                 self._link.change("down", str(lost))
-            except AssertionError:
-                raise
             except Exception as failed:  # noqa: BLE001
                 # Its fate: whatever pymodbus throws at what the wire brought ends this connection, not the driver.
+                require_not_ours(failed)
                 self._link.change("down", f"{self._where}: {type(failed).__name__} {failed}: is it a Modbus device?")
             honour_cancellation()
             await asyncio.sleep(self._backoff.next_s())
 
     async def send(self, command: Command[Any]) -> None:
         """Write the mailbox, sequence number last. Raises NotWritten; a write is never repeated here."""
+        if not self._takes_commands:
+            text = (
+                f"{self.device}: its profile has no mailbox (mailbox: false): it is only observed; nothing was written"
+            )
+            raise NotWritten(text, certain=True)
         try:
             payload = conveyor.encode(command.action)
             values = mailbox(self._signals, payload, epoch=command.epoch, seq=command.seq)
@@ -122,7 +154,7 @@ class ModbusDriver:
 
     async def _session(self) -> None:
         """One connection from connect to loss. Raises LinkLostError, always."""
-        seat = await self._wire.join(self._where)
+        seat = await self._wire.join(self._where, self._meter)
         try:
             self._seat = seat
             await self._watch(seat)
@@ -143,7 +175,7 @@ class ModbusDriver:
             if now_s >= due_s["beat"] and not self._stopping:
                 due_s["beat"] = now_s + self._heartbeat_s
                 await self._write_beat(seat, self._beat.advance())
-            changed = False
+            changed, self._read_along = self._read_along, False
             for poll, period_s in self._period_s.items():
                 if now_s >= due_s[poll]:
                     due_s[poll] = now_s + period_s
@@ -162,27 +194,28 @@ class ModbusDriver:
     async def _read(self, seat: Seat, poll: str) -> bool:
         """Read all blocks of one poll class; True when a value has changed."""
         changed = False
-        for index, block in enumerate(self._picture.blocks):
-            if block.poll != poll:
-                continue
-            reply = await self._ask(seat, block)
-            if reply.isError():
-                bad = self._picture.refuse(
-                    index, exception_text(reply), "the device refuses to read it: check the profile"
-                )
+        for index in self._of_poll[poll]:
+            reply = await self._wire.ask(seat, self._reading[index], self._requests[index], writing=False)
+            if reply[0] & 0x80:
+                problem = "the device refuses to read it: check the profile"
+                self._tell(self._picture.refuse(index, f"exception {exception_code(reply)}", problem))
             else:
-                in_bits = block.table in ("coil", "discrete")
-                words = [int(bit) for bit in reply.bits[: block.count]] if in_bits else reply.registers
-                news, bad = self._picture.take(index, words)
+                news, bad = self._picture.take_reply(index, reply[_VALUES:])
                 changed = changed or news
-            self._tell(bad)
+                if bad:
+                    self._tell(bad)
         return changed
 
-    async def _ask(self, seat: Seat, block: Block) -> ModbusPDU:
-        request = partial(read, table=block.table, address=block.address, count=block.count, unit=self._unit)
-        return await self._wire.ask(seat, f"reading {block}", request, writing=False)
+    def _find_echo(self, profile: Profile) -> int:
+        """The block that holds the mailbox's echo. Raises ValueError where there is none to read with function 23."""
+        for index, block in enumerate(self._picture.blocks):
+            if block.table == "holding" and any(signal.name == "ack_seq" for signal in block.signals):
+                return index
+        raise ValueError(
+            f"profile {profile.profile}: read_write needs the signal ack_seq in a holding register that is read"
+        )
 
-    def _tell(self, bad: list[BadValueError]) -> None:
+    def _tell(self, bad: Sequence[BadValueError]) -> None:
         for problem in bad:
             self._sink.bad_value(self.device, problem.signal, problem.value, problem.problem)
 
@@ -191,22 +224,29 @@ class ModbusDriver:
         if signal is None or not signal.writable:
             return
         (beating,) = plan_writes([(signal, beat)], self._layout)
-        request = partial(write, what=beating, unit=self._unit)
-        reply = await self._wire.ask(seat, "writing our heartbeat", request, writing=True)
-        if reply.isError():
+        reply = await self._wire.ask(seat, "writing our heartbeat", write(beating, self._unit), writing=True)
+        if code := exception_code(reply):
             problem = "the device refuses our heartbeat: check the profile"
-            self._tell([BadValueError("hb_gw", exception_text(reply), problem)])
+            self._tell([BadValueError("hb_gw", f"exception {code}", problem)])
 
     async def _write_command(self, seat: Seat, each: Write) -> None:
         # Without its sequence number a payload is no command: only the decisive write leaves doubt behind.
         certain = not each.decisive
+        echo, both = self._echo_block, None
+        if echo is not None and each.decisive:
+            both = write_and_read(each, self._picture.blocks[echo], self._unit)
         try:
-            request = partial(write, what=each, unit=self._unit)
+            request = write(each, self._unit) if both is None else both
             reply = await self._wire.ask(seat, f"writing {each}", request, writing=True)
-            if reply.isError():
+            if code := exception_code(reply):
                 hint = "has the device no mask write (function 22)?" if each.mask else "check the profile"
-                text = f"{self._where}: {exception_text(reply)} to writing {each}: {hint}"
-                raise NotWritten(text, certain=certain)
+                if both is not None:
+                    hint = "has the device no function 23? then switch 'read_write' off in the profile"
+                raise NotWritten(f"{self._where}: exception {code} to writing {each}: {hint}", certain=certain)
+            if both is not None and echo is not None:
+                news, bad = self._picture.take_reply(echo, reply[_VALUES:])
+                self._read_along = self._read_along or news
+                self._tell(bad)
             await self._verify(seat, each, certain=certain)
         except LinkLostError as lost:
             raise NotWritten(str(lost), certain=certain or isinstance(lost, NotSentError)) from lost
@@ -216,17 +256,16 @@ class ModbusDriver:
         if not self._verification.wanted(each):
             return
         count = len(each.words)
-        request = partial(read, table=each.table, address=each.address, count=count, unit=self._unit)
+        request = read(each.table, each.address, count, self._unit)
         try:
             reply = await self._wire.ask(seat, f"reading back {each}", request, writing=True)
         except NotSentError as lost:
             # The reading back was not sent, but the write before it was.
             raise NotWritten(str(lost), certain=certain) from lost
-        if reply.isError():
-            text = f"{self._where}: {exception_text(reply)} to reading back {each}: switch 'verify' off in the profile"
+        if code := exception_code(reply):
+            text = f"{self._where}: exception {code} to reading back {each}: switch 'verify' off in the profile"
             raise NotWritten(text, certain=certain)
-        words = [int(bit) for bit in reply.bits[:count]] if each.table == "coil" else reply.registers
-        bad = self._verification.compare(each, words)
+        bad = self._verification.compare(each, words_of(each.table, count, reply[_VALUES:]))
         self._tell(bad)
         if bad:
             raise NotWritten(f"{self._where}: {bad[0]}", certain=certain)

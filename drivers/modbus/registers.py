@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from drivers.signals import LIFE_SIGNS, BadValueError, Bound, WriteRefusedError
@@ -16,6 +16,7 @@ from gateway.contract import Scalar
 
 REGISTERS_MAX = 125
 BITS_MAX = 2000
+WRITE_BITS_MAX = 1968
 WRITE_REGISTERS_MAX = 123
 GAP_MAX = 32
 """Unused registers worth reading along: cheaper than a second request."""
@@ -30,7 +31,7 @@ _RANGE = {
     "bcd32": (0, 99_999_999),
 }
 _FLOATS = {"float32": ">f", "float64": ">d"}
-_BIT_TABLES = ("coil", "discrete")
+BIT_TABLES = ("coil", "discrete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,26 @@ class Layout:
         return arranged
 
 
-def decode(bound: Bound, words: Sequence[int], layout: Layout) -> Scalar:
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A bool that a register's number stands for: see `mask`, `equals` and `known` of a profile's signal."""
+
+    mask: int
+    equals: frozenset[int]
+    known: frozenset[int]
+
+
+def decode(bound: Bound, words: Sequence[int], layout: Layout, flag: Flag | None = None) -> Scalar:
     """The value of one signal from its `bound.registers` words. Raises BadValueError."""
-    if bound.table in _BIT_TABLES:
+    if flag is not None:
+        (word,) = layout.arrange(words[:1])
+        word &= flag.mask
+        if flag.known and word not in flag.known:
+            raise BadValueError(
+                bound.name, word, f"none of {', '.join(map(str, sorted(flag.known)))}: is it the register?"
+            )
+        return word in flag.equals if flag.equals else bool(word)
+    if bound.table in BIT_TABLES:
         return bool(words[0])
     if bound.type == "bool":
         (word,) = layout.arrange(words[:1])
@@ -101,7 +119,7 @@ def encode(bound: Bound, value: Scalar, layout: Layout) -> list[int]:
                 f"signal {bound.name} is a bit of a register: it can't be written as a whole register"
             )
         # A register like any other is swapped; a coil is one bit and has no bytes.
-        return [int(bool(value))] if bound.table in _BIT_TABLES else layout.arrange([int(bool(value))])
+        return [int(bool(value))] if bound.table in BIT_TABLES else layout.arrange([int(bool(value))])
     if bound.type == "string":
         data = str(value).encode("utf-8")
         if len(data) > 2 * bound.registers:
@@ -177,7 +195,7 @@ def plan(signals: Iterable[Bound], forbidden: Sequence[tuple[int, int]] = ()) ->
 
 def _joins(run: list[Bound], signal: Bound, forbidden: Sequence[tuple[int, int]]) -> bool:
     first, end = run[0], max(s.end for s in run)
-    size_max = BITS_MAX if signal.table in _BIT_TABLES else REGISTERS_MAX
+    size_max = BITS_MAX if signal.table in BIT_TABLES else REGISTERS_MAX
     return (
         (first.poll, first.table) == (signal.poll, signal.table)
         and signal.address - end <= GAP_MAX
@@ -190,63 +208,126 @@ def _touches(first: int, end: int, forbidden: Sequence[tuple[int, int]]) -> bool
     return any(low < end and first <= high for low, high in forbidden)
 
 
-class RegisterPicture:
-    """The device's values as last read; only blocks whose raw words have changed are decoded."""
+# --- what was read ---
 
-    def __init__(self, blocks: Sequence[Block], layout: Layout) -> None:
+
+def words_of(table: str, count: int, values: bytes) -> tuple[int, ...]:
+    """The registers, or the bits as 0 and 1, of the values in a reply: what follows its byte count."""
+    if table in BIT_TABLES:
+        return tuple(values[n >> 3] >> (n & 7) & 1 for n in range(count))
+    return struct.unpack(f">{len(values) // 2}H", values)
+
+
+News = tuple[bool, Sequence[BadValueError]]
+"""Whether a value other than a life sign has changed, and what was bad."""
+_NOTHING_NEW: News = (False, ())
+
+
+class RegisterPicture:
+    """The device's values as last read: what has not changed is neither unpacked nor decoded again."""
+
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        layout: Layout,
+        flags: Mapping[str, Flag] | None = None,
+        constants: Mapping[str, Scalar] | None = None,
+    ) -> None:
         self.blocks = tuple(blocks)
         self.values: dict[str, Scalar] = {}
-        self._layout = layout
-        self._raw: list[object] = [None] * len(self.blocks)
-        self._bad: set[int] = set()
-
-    @property
-    def problem(self) -> str:
+        self.problem = ""
         """What keeps the values from being trusted; empty when every block has been read and is good."""
-        bad = sorted(self._bad | {index for index, raw in enumerate(self._raw) if raw is None})
-        return f"{self.blocks[bad[0]]} can't be read or holds a bad value: check the profile" if bad else ""
+        self._layout = layout
+        self._flags = flags or {}
+        self._constants = dict(constants or {})
+        self._at = [_by_register(block) for block in self.blocks]
+        self.forget()
 
     def forget(self) -> None:
         """Begin anew after a reconnect: nothing counts as read."""
         self.values.clear()
-        self._bad.clear()
-        self._raw = [None] * len(self.blocks)
+        self.values.update(self._constants)
+        count = len(self.blocks)
+        self._data: list[bytes] = [b""] * count
+        self._words: list[Sequence[int]] = [()] * count
+        self._refused: list[tuple[object, str] | None] = [None] * count
+        self._bad: list[set[str]] = [set() for _ in range(count)]
+        self._judge()
 
-    def take(self, index: int, words: Sequence[int]) -> tuple[bool, list[BadValueError]]:
-        """Note one reply: whether a value other than a life sign has changed, and what in it was bad.
-
-        The same bad content is told once, not at every poll.
-        """
+    def take_reply(self, index: int, data: bytes) -> News:
+        """Note one reply's values as they stand on the wire; the same bytes as last time cost one comparison."""
+        if data == self._data[index]:
+            return _NOTHING_NEW
         block = self.blocks[index]
-        if self._raw[index] == words:
-            return False, []
+        news = self.take(index, words_of(block.table, block.count, data))
+        self._data[index] = data if self._words[index] else b""
+        return news
+
+    def take(self, index: int, words: Sequence[int]) -> News:
+        """The same for registers or bits. The same bad content is told once, not at every poll."""
+        block, before = self.blocks[index], self._words[index]
         if len(words) != block.count:
             size = "short" if len(words) < block.count else "too long a"
             count = f"{len(words)} of {block.count} registers"
             return False, self.refuse(index, count, f"{size} reply: check the device's register map")
-        self._raw[index] = list(words)
-        changed, bad = False, []
-        for signal in block.signals:
+        if words == before:
+            return False, []
+        if before:
+            numbers: Sequence[int] = self._changed(index, before, words)
+        else:
+            numbers = range(len(block.signals))
+        self._words[index] = words
+        bad_names = self._bad[index]
+        changed, bad = bool(bad_names) or self._refused[index] is not None, []
+        for number in numbers:
+            signal = block.signals[number]
             at = signal.address - block.address
             try:
-                value = decode(signal, words[at : at + signal.registers], self._layout)
+                value = decode(signal, words[at : at + signal.registers], self._layout, self._flags.get(signal.name))
             except BadValueError as problem:
                 bad.append(problem)
+                bad_names.add(signal.name)
                 continue
+            bad_names.discard(signal.name)
             if signal.name not in self.values or self.values[signal.name] != value:
                 self.values[signal.name] = value
                 changed = changed or signal.name not in LIFE_SIGNS
-        was_bad = index in self._bad
-        (self._bad.add if bad else self._bad.discard)(index)
-        return changed or was_bad, bad
+        if self.problem or bad or self._refused[index] is not None:
+            self._refused[index] = None
+            self._judge()
+        return changed, bad
 
     def refuse(self, index: int, value: object, problem: str) -> list[BadValueError]:
         """Note that a block could not be read at all; empty when the same was told last time."""
-        self._bad.add(index)
-        if self._raw[index] == (value, problem):
-            return []
-        self._raw[index] = (value, problem)
-        return [BadValueError(str(self.blocks[index]), value, problem)]
+        told = self._refused[index] == (value, problem)
+        self._refused[index] = (value, problem)
+        self._data[index], self._words[index] = b"", ()
+        self._judge()
+        return [] if told else [BadValueError(str(self.blocks[index]), value, problem)]
+
+    def _changed(self, index: int, before: Sequence[int], words: Sequence[int]) -> list[int]:
+        at = self._at[index]
+        found: dict[int, None] = {}
+        for n, (old, new) in enumerate(zip(before, words, strict=True)):
+            if old != new:
+                found.update(at[n])
+        return list(found)
+
+    def _judge(self) -> None:
+        for index, block in enumerate(self.blocks):
+            if not self._words[index] or self._bad[index]:
+                self.problem = f"{block} can't be read or holds a bad value: check the profile"
+                return
+        self.problem = ""
+
+
+def _by_register(block: Block) -> list[dict[int, None]]:
+    """Which signals of a block each of its registers or bits belongs to, by their numbers in it."""
+    at: list[dict[int, None]] = [{} for _ in range(block.count)]
+    for number, signal in enumerate(block.signals):
+        for address in range(signal.address, signal.end):
+            at[address - block.address][number] = None
+    return at
 
 
 # --- writing ---
@@ -254,7 +335,7 @@ class RegisterPicture:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of contiguous registers or one coil; `decisive` when it carries the sequence number.
+    """One write of contiguous registers or coils; `decisive` when it carries the sequence number.
 
     `mask`: the bits of the one register that are written (function 22); 0 where all of them are.
     """
@@ -271,7 +352,7 @@ class Write:
 
 
 def plan_writes(values: Sequence[tuple[Bound, Scalar]], layout: Layout) -> list[Write]:
-    """The write requests for a command whose last value decides: one where the registers are contiguous.
+    """The write requests for a command whose last value decides: one where the registers, or the coils, are contiguous.
 
     Gaps are never filled, since what lies in them is not ours; bits of one register are one masked write, which
     leaves its other bits alone. The last value is written last, in the same request as what lies right before it.
@@ -304,9 +385,9 @@ def _write(signal: Bound, value: Scalar, layout: Layout) -> Write:
 
 def _follows(run: Write, new: Write) -> bool:
     return (
-        new.table == run.table == "holding"
+        new.table == run.table
         and not run.mask
         and not new.mask
         and run.address + len(run.words) == new.address
-        and len(run.words) + len(new.words) <= WRITE_REGISTERS_MAX
+        and len(run.words) + len(new.words) <= (WRITE_BITS_MAX if run.table == "coil" else WRITE_REGISTERS_MAX)
     )

@@ -29,17 +29,26 @@ class Turns:
     @asynccontextmanager
     async def turn(self, *, writing: bool) -> AsyncIterator[None]:
         """Hold the connection. Raises CrowdedError where WAITING_MAX of its kind wait already."""
-        await self._take(writing)
+        if not self.take_free(writing):
+            await self.wait(writing)
         try:
             yield
         finally:
-            self._give()
+            self.give()
 
-    async def _take(self, writing: bool) -> None:
-        if not self._taken:
-            self._taken = True
-            self._count(writing)
-            return
+    def take_free(self, writing: bool) -> bool:
+        """Take the connection if nobody holds it; whoever gets True has to `give` it back, as after `wait`.
+
+        Apart from `turn`, because most requests find the connection free, and then this is all that a turn costs.
+        """
+        if self._taken:
+            return False
+        self._taken = True
+        self._count(writing)
+        return True
+
+    async def wait(self, writing: bool) -> None:
+        """Wait for the turn behind those of the same kind. Raises CrowdedError."""
         queue = self._writes if writing else self._reads
         if len(queue) >= WAITING_MAX:
             raise CrowdedError(f"{WAITING_MAX} requests wait for this connection already")
@@ -49,12 +58,13 @@ class Turns:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
-                self._give()  # the turn came together with the cancellation: hand it on
+                self.give()  # the turn came together with the cancellation: hand it on
             elif mine in queue:
                 queue.remove(mine)
             raise
 
-    def _give(self) -> None:
+    def give(self) -> None:
+        """Pass the connection on to whoever is next."""
         while self._writes or self._reads:
             writing = bool(self._writes) and not (self._reads and self._in_a_row >= WRITES_IN_A_ROW_MAX)
             following = (self._writes if writing else self._reads).popleft()

@@ -1,4 +1,4 @@
-"""Sorters and robot cells over OPC UA: levels by subscription, events by reading, a command in one Write."""
+"""Sorters and robot cells over OPC UA: levels by subscription, events by reading, a command in one Write or Call."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClientState
-from asyncua.common.subscription import DataChangeEvent, OverflowPolicy, StatusChangeEvent, Subscription
-from asyncua.ua.uaerrors import UaError
 
+from drivers.capture import Capture
 from drivers.handshake import Beat
 from drivers.levels import Levels
-from drivers.link import Backoff, Link, LinkLostError, honour_cancellation, together
+from drivers.link import Backoff, Link, LinkLostError, honour_cancellation, require_not_ours, together
 from drivers.meter import Meter
-from drivers.opcua.nodes import Nodes, scalar
+from drivers.opcua.calls import WIRE_ERRORS, Calls
+from drivers.opcua.commands import Mailbox, Method, is_argument, overwritten, verified
+from drivers.opcua.mending import Mender
+from drivers.opcua.nodes import Nodes
+from drivers.opcua.notifications import read_fast
+from drivers.opcua.picture import HEARTBEAT, Picture
 from drivers.opcua.ring import RingReader
 from drivers.opcua.security import secure
-from drivers.signals import LIFE_SIGNS, BadValueError, Bound, WriteRefusedError, bind, mailbox
+from drivers.opcua.session import client_for, close, explain
+from drivers.opcua.subscription import Settings, Subscription
+from drivers.opcua.values import plain, scalar
+from drivers.signals import BadValueError, Bound, WriteRefusedError, bind, mailbox
 from gateway.contract import Command, DeviceId, LinkFigures, NotWritten, Scalar, Sink
 from gateway.devices import robot_cell, sorter
-from gateway.site import OpcuaSecurity, Profile, RobotCellSpec, SorterSpec
+from gateway.site import OpcuaConnection, OpcuaSecurity, Profile, RobotCellSpec, SorterSpec
 
-SESSION_TIMEOUT_MS = 30_000
-SUBSCRIPTION_LIFE_MS = 30_000
-KEEP_ALIVE_MS = 1_000
-QUEUE_MAX = 10_000
-"""Data changes waiting for us; beyond that the session is begun anew, which reads everything afresh."""
 CHECK_S = 0.1
-_WIRE_ERRORS = (OSError, TimeoutError, UaError)
 
 
 class OpcuaDriver:
@@ -51,9 +51,11 @@ class OpcuaDriver:
         clock_ns: Callable[[], int],
         *,
         rng: random.Random | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.device: DeviceId = spec.id
         self._meter = Meter(spec.id, "opcua", time.monotonic_ns)
+        self._capture = capture
         self._connection = spec.connection
         self._where = f"{spec.id} {spec.connection.url}"
         self._profile = profile
@@ -68,23 +70,33 @@ class OpcuaDriver:
         if isinstance(spec, SorterSpec):
             self._decode, self._encode = partial(sorter.decode, lanes=lanes), sorter.encode
             if ring:
-                self._ring = RingReader(spec.id, ring, self._signals, sorter.decode_event, sink)
+                self._ring = RingReader(spec.id, ring, self._signals, sorter.decode_event, sink, self._meter)
         else:
             self._decode, self._encode = robot_cell.decode, robot_cell.encode
         self._watched = [
             s for s in self._signals.values() if not s.writable and not (ring and s.name.startswith(f"{ring}."))
         ]
-        self._writable = [s for s in self._signals.values() if s.writable]
+        # A command is put together from few signals, however many the profile has.
+        self._mailbox = {name: s for name, s in self._signals.items() if s.writable or name.startswith("cmd_")}
+        self._located = [s for s in self._signals.values() if not is_argument(profile, s)]
+        self._writable = [s for s in self._located if s.writable]
+        commands = Method if profile.handshake.method is not None else Mailbox
+        self._commands: Mailbox | Method = commands(self._where, profile, self._signals)
+        self._verified = verified(profile, self._signals)
+        self._settings = _settings(spec.connection, profile, self._watched)
         self._link = Link(spec.id, sink)
         self._levels = Levels(self._link, self._where, self._decode, sink, profile.handshake.stale_ms)
+        self._picture = Picture(self._watched, sink, self._meter, self._now_ns)
+        self._mender = Mender(
+            self._where, self._picture, self._signals.get(HEARTBEAT), profile.handshake.stale_ms,
+            now_ns=self._now_ns, told=self._mended, reread=self._read_levels,
+        )  # fmt: skip
         self._backoff = Backoff(rng or random.Random())
         self._beat = Beat()
-        self._values: dict[str, Scalar] = {}
-        self._bad: set[str] = set()
-        self._changed = False
         self._news = asyncio.Event()
         self._client: Client | None = None
         self._nodes: Nodes | None = None
+        self._told: dict[str, object] = {}
         self._consume_due: int | None = None
         self._stopping = False
 
@@ -96,9 +108,9 @@ class OpcuaDriver:
             await asyncio.sleep(self._backoff.next_s())
 
     async def send(self, command: Command[Any]) -> None:
-        """Write the whole command in one Write call. Raises NotWritten; a write is never repeated here."""
+        """Write the whole command in one call. Raises NotWritten; a write is never repeated here."""
         try:
-            values = mailbox(self._signals, self._encode(command.action), epoch=command.epoch, seq=command.seq)
+            values = mailbox(self._mailbox, self._encode(command.action), epoch=command.epoch, seq=command.seq)
         except WriteRefusedError as denied:
             raise NotWritten(f"{self.device}: {denied}", certain=True) from None
         if self._stopping:
@@ -107,13 +119,7 @@ class OpcuaDriver:
         nodes = self._nodes
         if nodes is None or self._client is None or self._client.state is not UaClientState.CONNECTED:
             raise NotWritten(f"{self._where}: not connected; nothing was written", certain=True)
-        try:
-            refused = await nodes.write(values)
-        except _WIRE_ERRORS as exc:
-            raise NotWritten(f"{self._where}: the command's Write call failed: {exc!r}", certain=False) from exc
-        if refused:
-            signal, status = refused[0]
-            raise NotWritten(f"{self._where}: writing {signal.name} ({signal.node}): {status.name}", certain=False)
+        await self._commands.send(nodes, values)
 
     async def consume(self, device: DeviceId, ring_index: int) -> None:
         """Write `evt_rd`; an error, or no connection, leaves it to the next call or the next connection."""
@@ -127,7 +133,7 @@ class OpcuaDriver:
         self._stopping = True
         nodes, signal = self._nodes, self._signals.get("hb_gw")
         if nodes is not None and signal is not None and signal.writable:
-            with contextlib.suppress(LinkLostError):  # without a link the PLC misses the heartbeat by itself
+            with contextlib.suppress(LinkLostError, *WIRE_ERRORS):  # the PLC misses the heartbeat by itself then
                 await nodes.write([(signal, Beat.GOODBYE)])
 
     def figures(self) -> list[LinkFigures]:
@@ -137,56 +143,46 @@ class OpcuaDriver:
 
     async def _session(self) -> None:
         """One session from connect to loss; the kernel is told of the loss before the session is closed."""
-        timeout_s = self._connection.timeout_ms / 1000
-        client = Client(self._connection.url, timeout=timeout_s, watchdog_intervall=timeout_s)
-        client.session_timeout = SESSION_TIMEOUT_MS
+        client = client_for(self._connection)
         try:
             await self._hold(client)
         except LinkLostError as lost:
             self._link.change("down", str(lost))
-        except AssertionError:
-            raise
         except Exception as failed:  # noqa: BLE001
             # Its fate: whatever asyncua throws at what the wire brought ends this session, never the driver.
-            self._link.change("down", self._explain(failed))
+            require_not_ours(failed)
+            self._link.change("down", explain(self._where, failed, self._connection.timeout_ms))
         finally:
             self._client = self._nodes = None
-            await self._close(client)
+            await close(client)
 
     async def _hold(self, client: Client) -> None:
         """Connect and watch until something raises; always raises."""
         if isinstance(self._connection.security, OpcuaSecurity):
             await secure(client, self._where, self._connection.security)
         await client.connect()
-        nodes = await Nodes.resolve(client, self._where, self._profile.namespace, self._signals.values())
+        self._meter.connects += 1
+        calls = Calls(client, self._where, self._meter, self._capture)
+        if self._capture is None:  # what is captured is read in full, with each value's own type
+            read_fast(client)
+        nodes = await Nodes.resolve(calls, self._where, self._profile.namespace, self._located)
         await self._begin(nodes)
-        subscription = await self._subscribe(client, nodes)
+        subscription = Subscription(
+            calls, self._where, self._settings,
+            take=self._picture.take, refuse=self._picture.refuse, told=self._tell, wake=self._news.set,
+        )  # fmt: skip
+        await subscription.open([(s, nodes.ids[s.name]) for s in self._watched])
         self._client, self._nodes = client, nodes
-        await together(self._pump(subscription), self._keep_beating(nodes), self._watch(client, nodes))
-
-    async def _close(self, client: Client) -> None:
-        """Leave nothing open, cancelled or not; towards a dead server this takes up to two timeouts."""
-        # Where asyncua has given the connection up by itself, its `disconnect_socket` does nothing: the socket stays.
-        protocol = client.uaclient.protocol
-        try:
-            with contextlib.suppress(*_WIRE_ERRORS):
-                if client.state is UaClientState.CONNECTED:
-                    await client.disconnect()
-                else:
-                    await client.close_session()
-        finally:
-            client.disconnect_socket()
-            if protocol is not None and protocol.transport is not None:
-                protocol.disconnect_socket()
+        await together(self._keep_beating(nodes), self._watch(client, nodes, subscription))
 
     async def _begin(self, nodes: Nodes) -> None:
         """Read everything once, and find where the event ring stands."""
-        self._values.clear()
-        self._bad.clear()
+        self._picture.begin()
+        self._mender.begin()
         self._levels.connected(self._now_ns())
-        for signal, answer in zip(self._watched, await nodes.read(self._watched), strict=True):
-            self._take(signal, answer)
+        await self._read_levels(nodes)
         await nodes.learn_variants(self._writable)
+        await self._commands.prepare(nodes)
         if self._ring is None:
             return
         evt_rd = self._signals["evt_rd"]
@@ -195,52 +191,16 @@ class OpcuaDriver:
             consumed = scalar(evt_rd, answer)
         except BadValueError as bad:
             raise LinkLostError(f"{self._where}: {bad}: without it no event can be read") from None
-        written = self._values.get("evt_wr")
+        written = self._picture.values.get("evt_wr")
         if not isinstance(consumed, int) or not isinstance(written, int):
             raise LinkLostError(
                 f"{self._where}: evt_wr {written!r} or evt_rd {consumed!r} is no number: check the profile"
             )
-        self._ring.connected(consumed, written, self._values.get("boot_id"))
+        self._ring.connected(consumed, written, self._picture.values.get("boot_id"))
 
-    async def _subscribe(self, client: Client, nodes: Nodes) -> Subscription:
-        interval_ms = self._connection.publishing_interval_ms
-        params = ua.CreateSubscriptionParameters(
-            RequestedPublishingInterval=interval_ms,
-            RequestedLifetimeCount=max(300, SUBSCRIPTION_LIFE_MS // interval_ms),
-            RequestedMaxKeepAliveCount=max(10, KEEP_ALIVE_MS // interval_ms),
-            MaxNotificationsPerPublish=1000,
-            PublishingEnabled=True,
-            Priority=0,
-        )
-        subscription = await client.create_subscription(
-            params, queue_maxsize=QUEUE_MAX, overflow=OverflowPolicy.DISCONNECT
-        )
-        self._by_node = {nodes.ids[s.name]: s for s in self._watched}
-        for start in range(0, len(self._watched), nodes.items_max):
-            part = self._watched[start : start + nodes.items_max]
-            results = await subscription.subscribe_data_change(
-                [client.get_node(nodes.ids[s.name]) for s in part],
-                queuesize=1,
-                sampling_interval=ua.Double(interval_ms),
-            )
-            for signal, result in zip(part, results, strict=True):
-                if isinstance(result, ua.StatusCode):
-                    self._refuse(BadValueError(signal.name, result.name, f"node {signal.node} can't be subscribed"))
-        return subscription
-
-    async def _pump(self, subscription: Subscription) -> None:
-        """Note each data change; all that have come in one go are taken before anybody looks."""
-        async for event in subscription:
-            if isinstance(event, StatusChangeEvent):
-                status = event.notification.Status.name
-                raise LinkLostError(f"{self._where}: the connection broke ({status}): is the PLC on the network?")
-            if not isinstance(event, DataChangeEvent):
-                continue
-            signal = self._by_node.get(event.node.nodeid)
-            if signal is not None:
-                self._take(signal, event.data.monitored_item.Value)
-                self._news.set()
-        raise LinkLostError(f"{self._where}: the subscription ended")
+    async def _read_levels(self, nodes: Nodes) -> None:
+        for signal, answer in zip(self._watched, await nodes.read(self._watched), strict=True):
+            self._picture.take(signal, *plain(answer))
 
     async def _keep_beating(self, nodes: Nodes) -> None:
         signal = self._signals.get("hb_gw")
@@ -248,71 +208,79 @@ class OpcuaDriver:
             refused = await nodes.write([(signal, self._beat.advance())])
             honour_cancellation()
             if refused:
-                self._refuse(BadValueError("hb_gw", refused[0][1].name, "the device refuses our heartbeat"))
+                self._picture.refuse(BadValueError("hb_gw", refused[0][1].name, "the device refuses our heartbeat"))
             await asyncio.sleep(self._profile.handshake.heartbeat_ms / 1000)
 
-    async def _watch(self, client: Client, nodes: Nodes) -> None:
-        """Turn what has changed into reports and notices, and age the heartbeat."""
+    async def _watch(self, client: Client, nodes: Nodes, subscription: Subscription) -> None:
+        """Turn what has changed into reports and notices, age the heartbeat, and keep the subscription alive."""
+        picture = self._picture
         while True:
             honour_cancellation()
+            subscription.require_alive()
             if client.state is not UaClientState.CONNECTED:
                 raise LinkLostError(f"{self._where}: the connection broke: is the PLC still on the network?")
-            changed, self._changed = self._changed, False
+            changed, picture.has_changed = picture.has_changed, False
             self._news.clear()
-            if self._levels.step(self._values, problem=self._problem(), changed=changed, now_ns=self._now_ns()):
+            if self._levels.step(picture.values, problem=picture.problem(), changed=changed, now_ns=self._now_ns()):
                 self._backoff.reset()
                 await self._write_consumed()
             if self._ring is not None and self._link.state == "up":
                 await self._drain(self._ring, nodes)
+            await self._mender.look(nodes, subscription)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_S):
                     await self._news.wait()
 
     async def _drain(self, ring: RingReader, nodes: Nodes) -> None:
-        written = self._values.get("evt_wr")
+        written = self._picture.values.get("evt_wr")
         if not isinstance(written, int):
             return
-        if ring.settled(self._values.get("boot_id"), written) and await ring.drain(nodes.read, written):
+        if ring.settled(self._picture.values.get("boot_id"), written) and await ring.drain(nodes.read, written):
             self._levels.repeat()
 
     async def _write_consumed(self) -> None:
         due, nodes = self._consume_due, self._nodes
         if due is None or nodes is None or self._ring is None or not self._ring.cursor.covers(due):
             return
-        with contextlib.suppress(*_WIRE_ERRORS):
-            refused = await nodes.write([(self._signals["evt_rd"], due)])
-            if not refused and self._consume_due == due:
+        values = [(self._signals["evt_rd"], due)]
+        with contextlib.suppress(*WIRE_ERRORS):
+            if await nodes.write(values):
+                return
+            differing = await nodes.differing(values) if "evt_rd" in self._verified else []
+            if differing:
+                signal, written, found = differing[0]
+                self._picture.refuse(BadValueError(signal.name, found, overwritten(signal, written, found)))
+            elif self._consume_due == due:
                 self._consume_due = None
 
-    # --- values ---
+    # --- what a person is told ---
 
-    def _problem(self) -> str:
-        bad = sorted(self._bad) or [s.name for s in self._watched if s.name not in self._values]
-        return f"{len(bad)} signals can't be read, {bad[0]} for one: check the profile against the PLC" if bad else ""
+    def _tell(self, what: str, value: object, text: str) -> None:
+        """Once, until it is another value: a server revises the same at each connect."""
+        if self._told.get(what) != value:
+            self._told[what] = value
+            self._mended(text, value)
 
-    def _take(self, signal: Bound, answer: ua.DataValue) -> None:
-        try:
-            value = scalar(signal, answer)
-        except BadValueError as bad:
-            self._refuse(bad)
-            return
-        if signal.name in self._bad or signal.name not in self._values or self._values[signal.name] != value:
-            self._bad.discard(signal.name)
-            self._values[signal.name] = value
-            self._changed = self._changed or signal.name not in LIFE_SIGNS
-
-    def _refuse(self, bad: BadValueError) -> None:
-        if bad.signal in {s.name for s in self._watched}:
-            self._bad.add(bad.signal)
-        self._sink.bad_value(self.device, bad.signal, bad.value, bad.problem)
+    def _mended(self, text: str, value: object = None) -> None:
+        self._picture.refuse(BadValueError("subscription", value, f"{self._where}: {text}"))
 
     def _now_ns(self) -> int:
         return int(asyncio.get_running_loop().time() * 1e9)
 
-    def _explain(self, exc: BaseException) -> str:
-        if isinstance(exc, ConnectionRefusedError):
-            return f"{self._where} refused the connection: is the PLC on and the address right?"
-        if isinstance(exc, TimeoutError):
-            timeout_ms = self._connection.timeout_ms
-            return f"{self._where} did not answer within {timeout_ms} ms: is the PLC on the network?"
-        return f"{self._where}: {type(exc).__name__} {exc}".rstrip() + ": is the PLC on and its OPC UA server running?"
+
+def _settings(connection: OpcuaConnection, profile: Profile, watched: Sequence[Bound]) -> Settings:
+    """What is asked of the subscription; a deadband in the signal's unit becomes one in the node's."""
+    asked = {s.name: s.deadband for s in profile.signals}
+    for group in profile.groups:
+        asked.update({f"{group.group}.{s.name}": s.deadband for s in group.signals})
+    deadbands = {}
+    for signal in watched:
+        parts = signal.name.split(".")
+        deadband = asked.get(signal.name if len(parts) == 1 else f"{parts[0]}.{parts[-1]}")
+        if deadband is not None:
+            deadbands[signal.name] = deadband / abs(signal.scale)
+    sampling_ms = connection.sampling_interval_ms
+    publishing_ms = connection.publishing_interval_ms
+    return Settings(
+        publishing_ms, publishing_ms if sampling_ms is None else sampling_ms, connection.queue_size, deadbands
+    )

@@ -1,121 +1,162 @@
-"""One OPC UA session's view of a profile: NodeIds, variant types, chunked calls, checked values."""
+"""One OPC UA session's view of a profile: which node is which signal, and what kind of value each takes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from asyncua import ua
-from asyncua.client.client import Client
-from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.uaerrors import UaError
 
 from drivers.link import LinkLostError
-from drivers.signals import BadValueError, Bound, require_writable
+from drivers.opcua.calls import Calls
+from drivers.opcua.values import VARIANT, is_same, variant
+from drivers.signals import Bound, require_writable
 from gateway.contract import Scalar
+from gateway.site.node_path import is_path, path_steps
 
-NODES_PER_CALL_MAX = 500
-"""Our own limit where the server names none."""
-_MAX_PER_READ, _MAX_PER_WRITE, _MAX_MONITORED = 11705, 11707, 11714
-_VARIANT = {
-    "bool": ua.VariantType.Boolean, "uint16": ua.VariantType.UInt16, "int16": ua.VariantType.Int16,
-    "uint32": ua.VariantType.UInt32, "int32": ua.VariantType.Int32, "float32": ua.VariantType.Float,
-    "string": ua.VariantType.String,
+_OBJECTS = ua.NodeId(ua.Int32(85), ua.Int16(0))
+_HIERARCHICAL = ua.NodeId(ua.Int32(33), ua.Int16(0))
+_WHOLE = 2**32 - 1
+"""RemainingPathIndex of a path that the server has gone to its end."""
+_EMPTY: Mapping[str, Scalar] = {"string": "", "bool": False}
+_NUMBER_KINDS = frozenset(kind for name, kind in VARIANT.items() if name not in ("bool", "string")) | {
+    ua.VariantType.SByte, ua.VariantType.Byte,
 }  # fmt: skip
-_RANGE = {"uint16": (0, 2**16), "int16": (-(2**15), 2**15), "uint32": (0, 2**32), "int32": (-(2**31), 2**31)}
-
-
-def scalar(signal: Bound, data: ua.DataValue) -> Scalar:
-    """The signal's value from what the server answered. Raises BadValueError."""
-    if data.StatusCode is not None and not data.StatusCode.is_good():
-        raise BadValueError(signal.name, data.StatusCode.name, "the server gives no good value for this node")
-    value = None if data.Value is None else data.Value.Value
-    if signal.type == "bool":
-        good = isinstance(value, bool)
-    elif signal.type == "string":
-        value = "" if value is None else value
-        good = isinstance(value, str)
-    elif signal.type == "float32":
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    else:
-        low, end = _RANGE[signal.type]
-        good = isinstance(value, int) and not isinstance(value, bool) and low <= value < end
-    if not good:
-        raise BadValueError(signal.name, value, f"not a {signal.type}")
-    result: Scalar = value
-    return result if signal.scale == 1.0 or not isinstance(result, int | float) else result * signal.scale
 
 
 class Nodes:
     """The nodes of one session; valid until it ends, since a PLC download moves namespace indices."""
 
-    def __init__(
-        self, client: Client, ids: Mapping[str, ua.NodeId], read_max: int, write_max: int, items_max: int
-    ) -> None:
-        self.ids = ids
-        self.items_max = items_max
-        self._client = client
-        self._read_max = read_max
-        self._write_max = write_max
+    def __init__(self, calls: Calls, where: str, namespaces: Sequence[str], namespace: str) -> None:
+        self.calls = calls
+        self.ids: dict[str, ua.NodeId] = {}
+        self._where = where
+        self._namespaces = namespaces
+        self._namespace = namespace
         self._variants: dict[str, ua.VariantType] = {}
 
     @classmethod
-    async def resolve(cls, client: Client, where: str, namespace: str, signals: Iterable[Bound]) -> Nodes:
-        """Look up the namespace's index and the server's limits; LinkLostError without the namespace."""
-        namespaces = await client.get_namespace_array()
-        if namespace not in namespaces:
-            raise LinkLostError(
-                f"{where}: the server has no namespace {namespace!r}: is the right program loaded "
-                "in the PLC, and does the profile name its namespace?"
-            )
-        index = namespaces.index(namespace)
-        ids = {s.name: ua.NodeId.from_string(f"ns={index};{s.node}") for s in signals}
-        limits = [
-            ua.NodeId(ua.Int32(number), ua.Int16(0)) for number in (_MAX_PER_READ, _MAX_PER_WRITE, _MAX_MONITORED)
-        ]
-        answers = await client.uaclient.read_attributes(limits, AttributeIds.Value)
-        return cls(client, ids, *(_limit(answer) for answer in answers))
+    async def resolve(cls, calls: Calls, where: str, namespace: str, signals: Iterable[Bound]) -> Nodes:
+        """Look up the server's limits, the namespace's index and every signal's node that the profile names.
+
+        Raises LinkLostError without the namespace, and for a browse path that leads nowhere.
+        """
+        await calls.learn_limits()
+        nodes = cls(calls, where, await calls.namespaces(), namespace)
+        nodes.ids = await nodes.locate({s.name: s.node for s in signals if s.node})
+        return nodes
+
+    async def locate(self, written: Mapping[str, str]) -> dict[str, ua.NodeId]:
+        """NodeIds by name, of identifiers and browse paths. Raises LinkLostError with name and path."""
+        own = self._index(self._namespace, "its namespace")
+        ids = {}
+        paths: dict[str, ua.BrowsePath] = {}
+        for name, node in written.items():
+            if is_path(node):
+                paths[name] = self._path(name, node)
+            else:
+                ids[name] = ua.NodeId.from_string(f"ns={own};{node}")
+        for name, result in zip(paths, await self.calls.translate(list(paths.values())), strict=True):
+            ids[name] = self._target(name, written[name], result)
+        return ids
 
     async def read(self, signals: Sequence[Bound]) -> list[ua.DataValue]:
         """The values of `signals`, in one Read call unless the server's limit is lower."""
-        answers: list[ua.DataValue] = []
-        for start in range(0, len(signals), self._read_max):
-            part = [self.ids[s.name] for s in signals[start : start + self._read_max]]
-            answer = await self._client.uaclient.read_attributes(part, AttributeIds.Value)
-            if len(answer) != len(part):
-                raise UaError(f"{len(answer)} values for {len(part)} nodes")
-            answers.extend(answer)
-        return answers
+        return await self.calls.read([self.ids[s.name] for s in signals])
 
     async def learn_variants(self, signals: Sequence[Bound]) -> None:
-        """Take each writable node's own variant type; the profile's where a node can't be read."""
+        """Take each writable node's own variant type; the profile's where a node can't be read.
+
+        Raises LinkLostError where the node's is of another kind than the profile's: a text, a number, a bool.
+        """
         for signal, answer in zip(signals, await self.read(signals), strict=True):
-            known = answer.Value is not None and answer.Value.VariantType is not ua.VariantType.Null
-            self._variants[signal.name] = answer.Value.VariantType if known and answer.Value else _VARIANT[signal.type]
+            kind = None if answer.Value is None else answer.Value.VariantType
+            if kind is None or kind is ua.VariantType.Null:
+                continue
+            if not _is_akin(VARIANT[signal.type], kind):
+                raise LinkLostError(
+                    f"{self._where}: signal {signal.name} is a {signal.type} in the profile, its node {signal.node} "
+                    f"holds a {kind.name}: check the profile against the PLC"
+                )
+            self._variants[signal.name] = kind
 
     async def write(self, values: Sequence[tuple[Bound, Scalar]]) -> list[tuple[Bound, ua.StatusCode]]:
         """Write in order, in one Write call unless the server's limit is lower; returns what was refused.
 
-        Raises WriteRefusedError for a signal that the profile does not declare writable.
+        Raises WriteRefusedError for a signal that the profile does not declare writable or that its node can't hold.
         """
         require_writable(signal for signal, _ in values)
-        refused: list[tuple[Bound, ua.StatusCode]] = []
-        for start in range(0, len(values), self._write_max):
-            part = values[start : start + self._write_max]
-            # Without status and timestamps: many PLCs answer BadWriteNotSupported to either.
-            data = [ua.DataValue(self._variant(signal, value), None) for signal, value in part]
-            answers = await self._client.uaclient.write_attributes([self.ids[s.name] for s, _ in part], data)
-            refused.extend((s, answer) for (s, _), answer in zip(part, answers, strict=True) if not answer.is_good())
-            if refused:
-                break
-        return refused
+        # Without status and timestamps: many PLCs answer BadWriteNotSupported to either.
+        data = [ua.DataValue(self._variant(signal, value), None) for signal, value in values]
+        statuses = await self.calls.write([self.ids[signal.name] for signal, _ in values], data)
+        return [(s, status) for (s, _), status in zip(values, statuses, strict=False) if not status.is_good()]
+
+    async def differing(self, values: Sequence[tuple[Bound, Scalar]]) -> list[tuple[Bound, Scalar, object]]:
+        """Read back what was written: signal, written, found of each that differs."""
+        bad: list[tuple[Bound, Scalar, object]] = []
+        answers = await self.read([signal for signal, _ in values])
+        for (signal, value), answer in zip(values, answers, strict=True):
+            found: object = None if answer.Value is None else answer.Value.Value
+            status = answer.StatusCode
+            if status is not None and not status.is_good():
+                bad.append((signal, value, status.name))
+            elif not is_same(self._variant(signal, value), answer):
+                bad.append((signal, value, found))
+        return bad
 
     def _variant(self, signal: Bound, value: Scalar) -> ua.Variant:
-        if signal.scale != 1.0 and isinstance(value, int | float) and not isinstance(value, bool):
-            value = value / signal.scale if signal.type == "float32" else round(value / signal.scale)
-        return ua.Variant(value, self._variants.get(signal.name, _VARIANT[signal.type]))
+        return variant(signal, value, self._variants.get(signal.name, VARIANT[signal.type]))
+
+    def _index(self, uri: str, whose: str) -> int:
+        if uri not in self._namespaces:
+            raise LinkLostError(
+                f"{self._where}: the server has no namespace {uri!r}: is the right program loaded "
+                f"in the PLC, and does the profile name {whose}?"
+            )
+        return self._namespaces.index(uri)
+
+    def _path(self, name: str, node: str) -> ua.BrowsePath:
+        elements = []
+        for uri, text in path_steps(node):
+            index = self._index(self._namespace if uri is None else uri, f"that of {name} ({node})")
+            elements.append(path_element(_HIERARCHICAL, index, text))
+        return ua.BrowsePath(_OBJECTS, ua.RelativePath(elements))
+
+    def _target(self, name: str, node: str, result: ua.BrowsePathResult) -> ua.NodeId:
+        targets = [t for t in result.Targets or () if t.RemainingPathIndex == _WHOLE]
+        found = {ua.NodeId(t.TargetId.Identifier, t.TargetId.NamespaceIndex, t.TargetId.NodeIdType) for t in targets}
+        if not result.StatusCode.is_good() or not found:
+            raise LinkLostError(
+                f"{self._where}: the path {node} of {name} leads nowhere ({result.StatusCode.name}): is the right "
+                "program loaded in the PLC, and do the names and their namespaces fit? see stellwerk browse"
+            )
+        if len(found) > 1:
+            raise LinkLostError(
+                f"{self._where}: the path {node} of {name} leads to {len(found)} nodes: write the node's identifier"
+            )
+        return found.pop()
 
 
-def _limit(answer: ua.DataValue) -> int:
-    value = None if answer.Value is None else answer.Value.Value
-    return min(value, NODES_PER_CALL_MAX) if isinstance(value, int) and value > 0 else NODES_PER_CALL_MAX
+def path_element(reference: ua.NodeId, namespace: int, name: str) -> ua.RelativePathElement:
+    """One step of a browse path, forward along `reference` or what is derived from it."""
+    return ua.RelativePathElement(
+        ReferenceTypeId=reference,
+        IsInverse=False,  # type: ignore[arg-type]  # asyncua's own name for bool
+        IncludeSubtypes=True,  # type: ignore[arg-type]
+        TargetName=ua.QualifiedName(name, ua.UInt16(namespace)),
+    )
+
+
+def argument_variants(
+    names: Sequence[Bound], kinds: Sequence[ua.VariantType], values: Mapping[str, Scalar]
+) -> list[ua.Variant]:
+    """A method's input arguments: each signal's value in the argument's own type, 0 or "" where there is none."""
+    arguments = []
+    for signal, kind in zip(names, kinds, strict=True):
+        require_writable([signal])
+        arguments.append(variant(signal, values.get(signal.name, _EMPTY.get(signal.type, 0)), kind))
+    return arguments
+
+
+def _is_akin(profile: ua.VariantType, node: ua.VariantType) -> bool:
+    """A value of the profile's type may be written to a node of this kind, if it is not too large for it."""
+    return node in _NUMBER_KINDS if profile in _NUMBER_KINDS else node is profile

@@ -9,7 +9,8 @@ import msgspec
 from asyncua import ua
 
 from drivers.handshake import RingCursor
-from drivers.opcua.nodes import scalar
+from drivers.meter import Meter
+from drivers.opcua.values import scalar
 from drivers.signals import BadValueError, Bound
 from gateway.contract import DeviceId, Notice, Scalar, ShellAlarm, Sink
 
@@ -34,6 +35,7 @@ class RingReader:
         signals: Mapping[str, Bound],
         decode_event: Callable[[Mapping[str, Scalar]], Any],
         sink: Sink,
+        meter: Meter,
     ) -> None:
         entries = sum(1 for name in signals if name.startswith(f"{group}.") and name.endswith(".seq"))
         if not entries:
@@ -43,6 +45,7 @@ class RingReader:
         self._entry = {n: [signals[f"{group}.{n}.{field}"] for field in FIELDS_EVENT] for n in range(1, entries + 1)}
         self._decode_event = decode_event
         self._sink = sink
+        self._meter = meter
         self._boot_id: Scalar = None
         self._alarmed = False
         self._torn = 0
@@ -115,13 +118,17 @@ class RingReader:
                 raise BadValueError(signals[0].name, seq, f"event {number} was expected here")
             event = self._decode_event(values)
         except BadValueError as bad:
-            self._sink.bad_value(self._device, bad.signal, bad.value, bad.problem)
+            self._refuse(bad)
             return "lost"
         except (KeyError, TypeError, ValueError, msgspec.ValidationError) as exc:
-            self._sink.bad_value(self._device, signals[0].name.removesuffix(".seq"), number, str(exc))
+            self._refuse(BadValueError(signals[0].name.removesuffix(".seq"), number, str(exc)))
             return "lost"
         self._sink.post(Notice(self._device, event, number))
         return "posted"
+
+    def _refuse(self, bad: BadValueError) -> None:
+        self._meter.bad_values += 1
+        self._sink.bad_value(self._device, bad.signal, bad.value, bad.problem)
 
     def _tell(self, lost: int) -> None:
         if not lost and not self._alarmed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ from asyncua.crypto.security_policies import (
     SecurityPolicyAes256Sha256RsaPss,
     SecurityPolicyBasic256Sha256,
 )
-from asyncua.crypto.truststore import TrustStore
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
 from asyncua.ua.uaerrors import UaError
 from cryptography import x509
 
 from drivers.link import LinkLostError
-from drivers.opcua.pki import Pki, PkiError, name_of
+from drivers.opcua.pki import Pki, PkiError, name_of, read_certificate, read_key
 from gateway.site import OpcuaSecurity
 
 _POLICIES: dict[str, Any] = {
@@ -29,6 +29,15 @@ _POLICIES: dict[str, Any] = {
 _MODES = {"sign": ua.MessageSecurityMode.Sign, "sign_and_encrypt": ua.MessageSecurityMode.SignAndEncrypt}
 
 
+class UntrustedServerError(LinkLostError):
+    """A person has to decide on the server's certificate; `next_step` says how."""
+
+    def __init__(self, found: str, next_step: str) -> None:
+        super().__init__(found + next_step)
+        self.found = found.rstrip()
+        self.next_step = next_step
+
+
 async def secure(client: Client, where: str, security: OpcuaSecurity) -> None:
     """Prepare a client for an encrypted session with a server that is trusted.
 
@@ -36,11 +45,14 @@ async def secure(client: Client, where: str, security: OpcuaSecurity) -> None:
     """
     pki = Pki(Path(security.pki))
     try:
+        pki.require_own()
         client.application_uri = pki.application_uri()
         pki.known()
         if security.user:
             client.set_user(security.user)
             client.set_password(_password(security))
+        elif security.user_certificate:
+            _log_in_with_certificate(client, security)
     except PkiError as problem:
         raise LinkLostError(f"{where}: {problem}") from None
     client.certificate_validator = _Gate(where, pki).check
@@ -62,6 +74,18 @@ def _password(security: OpcuaSecurity) -> str:
         raise PkiError(f"the password of {security.user} can't be read from {security.password_file} ({exc})") from None
 
 
+def _log_in_with_certificate(client: Client, security: OpcuaSecurity) -> None:
+    step = "see `user_certificate` and `user_key` of the device's `security`"
+    certificate = read_certificate(Path(security.user_certificate), step)
+    key = read_key(Path(security.user_key), step)
+    if certificate.public_key() != key.public_key():
+        raise PkiError(f"the key {security.user_key} is not that of the login {security.user_certificate}")
+    if datetime.datetime.now(datetime.UTC) > certificate.not_valid_after_utc:
+        day = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        raise PkiError(f"the login {security.user_certificate} was valid until {day}: get a new one")
+    client.user_certificate, client.user_private_key = certificate, key
+
+
 class _Gate:
     """Lets only servers in that are trusted, valid now and who they say they are; keeps the others' certificates."""
 
@@ -81,19 +105,21 @@ class _Gate:
                 f"{self._where}: the server's certificate {name} is not valid ({type(bad).__name__}): its dates, this "
                 "machine's clock, or the application URI in it"
             ) from None
-        if self._pki.is_trusted(certificate) or await self._is_signed(certificate):
+        try:
+            authority = self._pki.authority_of(certificate)
+            revoked = authority is not None and self._pki.is_revoked(certificate, authority)
+            trusted = authority is not None or self._pki.is_trusted(certificate)
+        except PkiError as problem:
+            raise LinkLostError(f"{self._where}: {problem}") from None
+        if revoked:
+            raise LinkLostError(
+                f"{self._where}: the server's certificate {name} ({certificate.subject.rfc4514_string()}) was revoked "
+                f"by its authority (a list in {self._pki.folder / 'crl'}): the PLC needs a new one"
+            )
+        if trusted:
             return
         self._pki.met(certificate)
-        raise LinkLostError(
-            f"{self._where}: the server's certificate {name} ({certificate.subject.rfc4514_string()}) is not trusted. "
-            f"Compare it with what the PLC shows, then: stellwerk pki trust {name} --folder {self._pki.folder}"
+        raise UntrustedServerError(
+            f"{self._where}: the server's certificate {name} ({certificate.subject.rfc4514_string()}) is not trusted. ",
+            f"Compare it with what the PLC shows, then: stellwerk pki trust {name} --folder {self._pki.folder}",
         )
-
-    async def _is_signed(self, certificate: x509.Certificate) -> bool:
-        """An authority in `trusted` has signed it, and has not revoked it."""
-        trusted, revoked = self._pki.folder / "trusted", self._pki.folder / "crl"
-        if not any(trusted.glob("*.der")):
-            return False
-        store = TrustStore([trusted], [revoked] if any(revoked.glob("*.crl")) else [])
-        await store.load()
-        return store.validate(certificate)

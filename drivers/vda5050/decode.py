@@ -5,6 +5,7 @@ Everything raises msgspec.DecodeError; a message of another major version Foreig
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Literal, TypeVar
 
 import msgspec
@@ -29,13 +30,81 @@ ConnectionState = Literal["ONLINE", "OFFLINE", "HIBERNATING", "CONNECTIONBROKEN"
 # 3.0 writes two words that 2.x wrote in one; the records keep 2.x's.
 _WORDS = {"CONNECTION_BROKEN": "CONNECTIONBROKEN", "TEACH_IN": "TEACHIN"}
 T = TypeVar("T")
+_BY_SEQUENCE = attrgetter("sequence_id")
+
+
+class States:
+    """Reads the state messages of one vehicle. Most differ from the last one in position and speed alone: then its
+    report is the last one's, not built anew."""
+
+    def __init__(self, serial: str, version: Version) -> None:
+        self._serial = serial
+        self._version = version
+        self._last: tuple[object, ...] | None = None
+        self._report: AgvReport | None = None
+        self._newest = (0, "")
+        """`headerId` and `timestamp` of the newest state."""
+
+    def forget(self) -> None:
+        """The vehicle or the broker began anew: what comes next is the newest, whatever it says."""
+        self._newest = (0, "")
+
+    def read(self, payload: bytes) -> tuple[AgvReport, dict[str, Scalar], wire.State]:
+        """The report, the telemetry and the whole message; the report is the same object while nothing in it changes.
+
+        Raises msgspec.DecodeError, also for a state that is older than one that was read.
+        """
+        version = self._version
+        message = _decode_state(payload, version)
+        _same(message.serial_number, self._serial)
+        self._require_newer(message)
+        position = message.mobile_robot_position if version.is_3 else message.agv_position
+        localised = position is None or _localised(position, version)
+        shown = (*_SHOWN(message), localised)
+        report = self._report
+        if report is None or shown != self._last:
+            report = _report(message, version, localised=localised)
+            self._last, self._report = shown, report
+        self._newest = (message.header_id, message.timestamp)
+        return report, _telemetry(position, message.velocity), message
+
+    def _require_newer(self, message: wire.State) -> None:
+        header_id, timestamp = self._newest
+        # Both must be older: the count begins anew at a restart and at 2^32, the clock is set by people. Texts of one
+        # length are times of one format.
+        if message.header_id < header_id and message.timestamp < timestamp and len(message.timestamp) == len(timestamp):
+            raise msgspec.ValidationError(
+                f"an older state (headerId {message.header_id}, {message.timestamp}) after a newer one ({header_id}, "
+                f"{timestamp}) is not read - at `$.headerId`"
+            )
+
+
+_SHOWN = attrgetter(
+    "order_id", "order_update_id", "last_node_id", "last_node_sequence_id", "node_states", "edge_states", "driving",
+    "paused", "new_base_request", "operating_mode", "action_states", "instant_action_states", "battery_state",
+    "power_supply", "safety_state", "errors", "loads",
+)  # fmt: skip
+"""All that a report is made of, but whether the vehicle knows where it is."""
 
 
 def state(payload: bytes, serial: str, version: Version) -> tuple[AgvReport, dict[str, Scalar]]:
     """The report and the telemetry in a state message of vehicle `serial`."""
-    _admit(payload, version)
-    message = _STATE.decode(payload)
-    _same(message.serial_number, serial)
+    return States(serial, version).read(payload)[:2]
+
+
+def _decode_state(payload: bytes, version: Version) -> wire.State:
+    _limit(payload)
+    try:
+        message = _STATE.decode(payload)
+    except msgspec.ValidationError:
+        # It may be of another version, by whose names it is right.
+        version.require_same_major(_HEAD.decode(payload).version)
+        raise
+    version.require_same_major(message.version)
+    return message
+
+
+def _report(message: wire.State, version: Version, *, localised: bool) -> AgvReport:
     percent, charging = _battery(message, version)
     safety = message.safety_state
     if version.is_3:
@@ -43,15 +112,14 @@ def state(payload: bytes, serial: str, version: Version) -> tuple[AgvReport, dic
         instants = _must(message.instant_action_states, "instantActionStates")
     else:
         e_stop, instants = _must(safety.e_stop, "safetyState.eStop"), ()
-    position = message.mobile_robot_position if version.is_3 else message.agv_position
-    report = AgvReport(
+    return AgvReport(
         drive_id=message.order_id,
         update_id=message.order_update_id,
         last_node=message.last_node_id,
         last_sequence_id=message.last_node_sequence_id,
         path=tuple(
             PathState(node.node_id, node.sequence_id, node.released)
-            for node in sorted(message.node_states, key=lambda n: n.sequence_id)
+            for node in sorted(message.node_states, key=_BY_SEQUENCE)
         ),
         edges_left=len(message.edge_states),
         actions=tuple(_action(a, version) for a in (*message.action_states, *instants)),
@@ -65,9 +133,8 @@ def state(payload: bytes, serial: str, version: Version) -> tuple[AgvReport, dic
         field_violation=safety.field_violation,
         errors=tuple(_error(error, version) for error in message.errors),
         loads=None if message.loads is None else tuple(load.load_id or "" for load in message.loads),
-        localised=position is None or _localised(position, version),
+        localised=localised,
     )
-    return report, _telemetry(position, message.velocity)
 
 
 def connection(payload: bytes, serial: str, version: Version) -> ConnectionState:
@@ -75,6 +142,16 @@ def connection(payload: bytes, serial: str, version: Version) -> ConnectionState
     _admit(payload, version)
     message = _CONNECTION.decode(payload)
     _same(message.serial_number, serial)
+    return _connection_word(message)
+
+
+def connection_word(payload: bytes) -> ConnectionState:
+    """What a vehicle of any version says of its connection, on any topic."""
+    _limit(payload)
+    return _connection_word(_CONNECTION.decode(payload))
+
+
+def _connection_word(message: wire.Connection) -> ConnectionState:
     word = message.connection_state
     return "CONNECTIONBROKEN" if word == "CONNECTION_BROKEN" else word
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import msgspec
@@ -13,19 +14,59 @@ from gateway.contract import Scalar
 from gateway.devices.agv import Drive, DriveAction, DriveEdge, Instant
 
 _ENCODER = msgspec.json.Encoder()
+KEPT_MAX = 8
+"""Messages of one vehicle that are kept for being sent again: more than it has open, and some kB each."""
 
 
 class Sender:
-    """Writes the messages to one vehicle; counts `headerId` per topic from 1."""
+    """Writes the messages to one vehicle; counts `headerId` per topic from 1.
+
+    A message that is asked for again is given again byte by byte, `headerId` and `timestamp` included: it is the same
+    message, sent a second time because the first may have been lost (QoS 0), and a vehicle can tell it from a new one.
+    """
 
     def __init__(self, version: Version, manufacturer: str, serial: str) -> None:
         self._version = version
         self._manufacturer = manufacturer
         self._serial = serial
         self._header_ids: dict[str, int] = {}
+        self._kept: OrderedDict[tuple[str, str, int], tuple[Drive | Instant, bytes]] = OrderedDict()
 
     def order(self, drive: Drive, timestamp: str) -> bytes:
         """The order message; positions in metres, speeds in m/s, `timestamp` as ISO 8601 in UTC."""
+        key = ("order", drive.drive_id, drive.update_id)
+        return self._again(key, drive) or self._keep(key, drive, self._order(drive, timestamp))
+
+    def instant_actions(self, instant: Instant, timestamp: str) -> bytes:
+        """The instantActions message with one action."""
+        key = ("instant", instant.action_id, 0)
+        return self._again(key, instant) or self._keep(key, instant, self._instant_actions(instant, timestamp))
+
+    def responses(self, responses: tuple[wire.Response, ...], timestamp: str) -> bytes:
+        """The responses message of 3.0."""
+        return _ENCODER.encode(
+            wire.Responses(
+                header_id=self._next("responses"),
+                timestamp=timestamp,
+                version=self._version.text,
+                manufacturer=self._manufacturer,
+                serial_number=self._serial,
+                responses=responses,
+            )
+        )
+
+    def _again(self, key: tuple[str, str, int], action: Drive | Instant) -> bytes | None:
+        kept = self._kept.get(key)
+        return kept[1] if kept is not None and kept[0] == action else None
+
+    def _keep(self, key: tuple[str, str, int], action: Drive | Instant, payload: bytes) -> bytes:
+        self._kept[key] = (action, payload)
+        self._kept.move_to_end(key)
+        if len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+        return payload
+
+    def _order(self, drive: Drive, timestamp: str) -> bytes:
         return _ENCODER.encode(
             wire.Order(
                 header_id=self._next("order"),
@@ -49,8 +90,7 @@ class Sender:
             )
         )
 
-    def instant_actions(self, instant: Instant, timestamp: str) -> bytes:
-        """The instantActions message with one action."""
+    def _instant_actions(self, instant: Instant, timestamp: str) -> bytes:
         kind = self._version.instant_kind(instant.kind)
         action = wire.Action(
             action_type=kind,

@@ -11,6 +11,8 @@ from gateway.devices.agv import Drive, DriveAction, Instant
 
 _ALWAYS = ("cancelOrder", "startPause", "stopPause", "stateRequest", "factsheetRequest")
 """Never refused here: stopping a vehicle must not hang on what its factsheet forgot to list."""
+_INTERVAL_S_MAX = 3_600.0
+"""What is beyond it is a mistake in the factsheet; it must not become a number that no clock can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Limits:
     id_chars_max: int = 0
     load_id_chars_max: int = 0
     ids_numeric: bool = False
+    order_interval_s: float = 0.0
+    """The least time between two order messages."""
 
     def problem(self, action: Drive | Instant, payload: bytes, version: Version) -> str | None:
         """Why the vehicle could not take this message: name, value, limit and what to do; None when it can."""
@@ -104,6 +108,8 @@ def read(message: Any, version: Version) -> Limits:
     def array(name: str) -> int:
         return getattr(arrays, name, 0) or 0
 
+    timing = limits.timing if limits is not None else None
+    interval_s = getattr(timing, "minimum_order_interval" if version.is_3 else "min_order_interval", None) or 0.0
     return Limits(
         # A vehicle that lists no action at all has not filled in the field; it may know some.
         node_kinds=scoped["NODE"] if specs else None,
@@ -116,4 +122,5 @@ def read(message: Any, version: Version) -> Limits:
         id_chars_max=string("id_len", "maximum_id_length"),
         load_id_chars_max=string("load_id_len", "maximum_load_id_length"),
         ids_numeric=bool(getattr(strings, "id_numerical_only", False)),
+        order_interval_s=min(max(interval_s, 0.0), _INTERVAL_S_MAX),
     )

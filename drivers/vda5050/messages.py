@@ -85,6 +85,18 @@ class InstantActions(Header, frozen=True):
     actions: tuple[Action, ...]
 
 
+class Response(Outgoing, frozen=True):
+    """The answer to one request of a 3.0 vehicle. Its text calls `grantType` responseType; the schema decides."""
+
+    request_id: str
+    grant_type: Literal["GRANTED", "QUEUED", "REVOKED", "REJECTED"]
+    lease_expiry: str | UnsetType = UNSET
+
+
+class Responses(Header, frozen=True):
+    responses: tuple[Response, ...]
+
+
 # --- what vehicles send ---
 
 
@@ -93,7 +105,7 @@ class Incoming(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Head(Incoming, frozen=True):
-    """Read before all else: a message of another version must not be judged by this one's fields."""
+    """Read where a message can't be: one of another version must not be judged by this one's fields."""
 
     version: str = ""
 
@@ -172,6 +184,35 @@ class SafetyState(Incoming, frozen=True):
     """3.0's name for it."""
 
 
+class MapState(Incoming, frozen=True):
+    """A map that the vehicle holds; of one id at most one version is enabled. Since 2.1."""
+
+    map_id: str
+    map_status: Literal["ENABLED", "DISABLED"]
+
+
+# QUEUED is in 3.0's text but missing in its schema.
+RequestStatus = Literal["REQUESTED", "GRANTED", "REVOKED", "EXPIRED", "QUEUED", "REJECTED"]
+
+
+class EdgeRequest(Incoming, frozen=True):
+    """3.0: the vehicle asks to use the corridor of an edge."""
+
+    request_id: str
+    edge_id: str
+    sequence_id: Count
+    request_status: RequestStatus
+
+
+class ZoneRequest(Incoming, frozen=True):
+    """3.0: the vehicle asks to enter a zone, or to plan anew within it."""
+
+    request_id: str
+    zone_id: str
+    zone_set_id: str
+    request_status: RequestStatus
+
+
 class State(Incoming, frozen=True):
     serial_number: str
     order_id: str
@@ -196,6 +237,12 @@ class State(Incoming, frozen=True):
     mobile_robot_position: Position | None = None
     velocity: Velocity | None = None
     loads: tuple[LoadState, ...] | None = None
+    version: str = ""
+    header_id: int = 0
+    timestamp: str = ""
+    maps: tuple[MapState, ...] | None = None
+    edge_requests: tuple[EdgeRequest, ...] | None = None
+    zone_requests: tuple[ZoneRequest, ...] | None = None
 
 
 class Connection(Incoming, frozen=True):
@@ -254,12 +301,21 @@ class ArrayLengths(Incoming, frozen=True):
     instant_actions: Count = msgspec.field(name="instantActions", default=0)
 
 
+class Timing(Incoming, frozen=True):
+    """Seconds. The other intervals are about what the vehicle sends."""
+
+    min_order_interval: float | None = None
+    minimum_order_interval: float | None = None
+    """3.0's name for it."""
+
+
 class ProtocolLimits(Incoming, frozen=True):
     max_string_lens: StringLengths | None = None
     max_array_lens: ArrayLengths | None = None
     maximum_string_lengths: StringLengths | None = None
     maximum_array_lengths: ArrayLengths | None = None
     """3.0's names for the two above."""
+    timing: Timing | None = None
 
 
 class Factsheet(Incoming, frozen=True):

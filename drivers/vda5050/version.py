@@ -56,7 +56,7 @@ class Version:
 
     def require_same_major(self, found: str) -> None:
         """Raises ForeignVersionError; a message that bears no version at all is given the benefit of the doubt."""
-        if found and found.split(".")[0] != str(self.major):
+        if found and found != self.text and found.split(".")[0] != str(self.major):
             raise ForeignVersionError(
                 f"vehicle speaks VDA 5050 {found[:20]}, its profile says {self.text}: "
                 "give it the profile of its version, or change the vehicle's setting - at `$.version`"

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 
 from gateway.contract import CreateOrder, OrderEvent
 from gateway.devices import workstation
-from gateway.dispatch import loads
+from gateway.dispatch import loads, questions
 from gateway.dispatch.state import ORDER, TASK, TASK_ENDED, Order, Task
 from gateway.dispatch.turn import Turn
 
@@ -110,9 +110,11 @@ def _released_changed(turn: Turn) -> None:
 
 
 def ready_tasks(turn: Turn) -> list[Task]:
-    """Tasks that are ready or active, by the rank of their orders."""
-    tasks = turn.state.tasks
-    return [tasks[t] for o in by_rank(turn) for t in o.tasks if tasks[t].state in ("ready", "active")]
+    """Tasks that are ready or active and wait for nobody's decision, by the rank of their orders."""
+    tasks, asked = turn.state.tasks, questions.asked(turn)
+    return [
+        tasks[t] for o in by_rank(turn) for t in o.tasks if tasks[t].state in ("ready", "active") and t not in asked
+    ]
 
 
 def begin(turn: Turn, task: Task) -> None:
@@ -177,6 +179,7 @@ def _cancel_tasks(turn: Turn, order: Order, reason: str) -> None:
 def _end(turn: Turn, task: Task, reason: str) -> None:
     turn.touch()
     task.ended_ns, task.reason = turn.now_ns, reason
+    questions.withdraw(turn, task.task)
     if task.person:
         # Whatever ended the task, whoever had it in hand is free for the next one.
         workstation.end(turn.state.stations[task.device])

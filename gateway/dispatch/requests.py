@@ -27,7 +27,7 @@ from gateway.contract import (
 from gateway.devices import workstation
 from gateway.devices.conveyor import Conveyor, ResetZone
 from gateway.devices.robot_cell import Control
-from gateway.dispatch import flow, ledger, loads, orders, sort, work
+from gateway.dispatch import flow, ledger, loads, orders, questions, sort, work
 from gateway.dispatch.state import ORDER_ENDED, Entry
 from gateway.dispatch.traffic import trips
 from gateway.dispatch.turn import Turn
@@ -180,6 +180,7 @@ def _announce(turn: Turn, request: AnnounceLoad) -> str | None:
     carried = _carried(turn, request.load)
     if carried is not None:
         return carried
+    questions.withdraw(turn, known.task)
     loads.book(turn, known, request.location)
     loads.add_barcodes(turn.state, known, request.barcodes)
     known.unsure = ""
@@ -266,6 +267,10 @@ def _reset_conveyor(turn: Turn, conveyor: Conveyor, zone: int) -> str | None:
 
 
 def _resolve(turn: Turn, request: ResolveCommand) -> str | None:
+    asking = questions.of_action(turn, request.command_id)
+    if asking is not None:
+        trips.decided(turn, asking, request.done)
+        return None
     entry = turn.state.ledger.get(request.command_id)
     if entry is None:
         return f"no open command {request.command_id}"

@@ -44,6 +44,11 @@ def _in_use(old: Site, new: Site, state: State) -> list[str]:
     ]
     found += [f"command {e.command_id} is open" for e in state.ledger.values() if e.device in other]
     gone = _places(old) - _places(new)
+    found += [
+        f"{vehicle} waits for a decision about {question.action_id}"
+        for vehicle, question in state.questions.items()
+        if {vehicle, question.at} & (gone | other)
+    ]
     found += [f"load {load} is booked at {place}" for place in sorted(gone) for load in state.standing.get(place, ())]
     found += [f"load {load} is on its way to {place}" for place in sorted(gone) for load in state.coming.get(place, ())]
     for order in (*(entry[-1] for entry in state.queue), *state.released):
@@ -81,6 +86,8 @@ def put_straight(turn: Turn, new: Site) -> None:
         if _rebuilt(spec, after.get(device)):
             for group in (state.conveyors, state.sorters, state.cells, state.agvs, state.stations):
                 group.pop(device, None)
+            if device in state.charge_skipped:
+                state.charge_skipped.remove(device)
             for key in [k for k, a in state.alarms.items() if a.source == device]:
                 turn.clear_alarm(device, key.partition("/")[2])
     state.traffic_seen, state.passes_void = "", bool(state.trips)

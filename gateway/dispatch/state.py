@@ -154,6 +154,15 @@ class Entry(msgspec.Struct):
     tries: int = 0
 
 
+class Question(msgspec.Struct):
+    """What a person has to decide about a failed action: is `load` at `at` (done), or is it to be tried again?"""
+
+    action_id: str
+    task: TaskId
+    load: LoadId
+    at: LocationId
+
+
 class HoldOff(msgspec.Struct):
     """Something was refused: not again before `until_ns`."""
 
@@ -243,6 +252,10 @@ class State(msgspec.Struct):
     ledger: dict[CommandId, Entry] = {}
     next_seq: dict[DeviceId, int] = {}
     hold_offs: dict[str, HoldOff] = {}
+    questions: dict[DeviceId, Question] = {}
+    """Vehicle → what it waits for a person to decide."""
+    charge_skipped: list[DeviceId] = []
+    """Vehicles that could not charge where they are parked now, and are not told again there."""
     alarms: dict[str, Alarm] = {}
     answers: dict[str, Answer] = {}
     tally: Tally = msgspec.field(default_factory=Tally)

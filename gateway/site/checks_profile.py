@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from gateway.site.checks_finding import Finding, Path
 from gateway.site.checks_ids import Ids
+from gateway.site.checks_nodes import check_nodes
 from gateway.site.checks_registers import check_registers
 from gateway.site.checks_signals import count_of
 from gateway.site.model import Site
 from gateway.site.profile import GroupSpec, Profile, SignalSpec
-
-_NODE = re.compile(r"(?:s|i|g|b)=.+", re.DOTALL)
-_NUMBERED = "{n}"
-_REGISTERS_ONLY = frozenset({"uint64", "int64", "float64", "bcd16", "bcd32"})
 
 
 def check_profiles(site: Site, ids: Ids) -> Iterator[Finding]:
@@ -31,7 +27,8 @@ def check_profiles(site: Site, ids: Ids) -> Iterator[Finding]:
             yield from _placed_in_registers(profile, path)
             yield from check_registers(profile, path, count, whose)
         elif profile.protocol == "opcua":
-            yield from _placed_in_nodes(profile, path)
+            placed = ((s, at, group, label(profile, s, group)) for s, at, group in signals_of(profile, path))
+            yield from check_nodes(profile, path, placed)
         elif profile.signals or profile.groups:
             step = "signals" if profile.signals else "groups"
             message = f"profile {profile.profile}: VDA 5050 has messages of its own and no signals to bind"
@@ -94,6 +91,8 @@ def _placed_in_registers(profile: Profile, path: Path) -> Iterator[Finding]:
     for signal, signal_path, group in signals_of(profile, path):
         name = label(profile, signal, group)
         at: Path = (*signal_path, "name")
+        if signal.constant is not None:
+            continue  # it is not on the wire (checks_registers)
         missing = [key for key in ("table", "address") if getattr(signal, key) is None]
         if missing:
             hint = "a signal on Modbus has both, such as table: holding and address: 100"
@@ -113,35 +112,3 @@ def _placed_in_registers(profile: Profile, path: Path) -> Iterator[Finding]:
             yield Finding(
                 (*signal_path, "bit"), f"{name}: an entry of table {signal.table} is one bit itself", "remove bit"
             )
-
-
-def _placed_in_nodes(profile: Profile, path: Path) -> Iterator[Finding]:
-    if not profile.namespace and profile.signals:
-        message = f"profile {profile.profile}: 'namespace' is missing; the nodes cannot be found without its URI"
-        yield Finding((*path, "profile"), message, "add 'namespace:' with the URI that the server shows")
-    first: dict[str, Path] = {}
-    for signal, signal_path, group in signals_of(profile, path):
-        name = label(profile, signal, group)
-        at: Path = (*signal_path, "node")
-        if signal.type in _REGISTERS_ONLY:
-            yield Finding(
-                (*signal_path, "type"), f"{name} is a {signal.type}, which only Modbus has here", "another type"
-            )
-        if signal.node is None:
-            yield Finding(
-                (*signal_path, "name"), f"{name} has no node", "a signal on OPC UA has one, such as s=Status.HbPlc"
-            )
-            continue
-        if _NODE.match(signal.node) is None:
-            hint = "write s=<text> or i=<number>; the namespace comes from the profile"
-            yield Finding(at, f"{name} has the node '{signal.node[:60]}', which is no identifier", hint)
-        if group is not None and group.count != 1 and _NUMBERED not in signal.node:
-            message = f"{name} is repeated, but its node '{signal.node[:60]}' is the same for all"
-            yield Finding(at, message, "write {n} where the number stands")
-        elif group is None and _NUMBERED in signal.node:
-            yield Finding(
-                at, f"{name} is no member of a group, so there is no number for {_NUMBERED}", "write the number"
-            )
-        known = first.setdefault(signal.node, at)
-        if known is not at:
-            yield Finding(at, f"{name} has the node '{signal.node[:60]}' of another signal", "each has its own", known)

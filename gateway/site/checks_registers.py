@@ -33,6 +33,8 @@ def check_registers(profile: Profile, path: Path, count: int, whose: str) -> Ite
     who = f"profile {profile.profile}"
     suffix = f" (with the {count} of {whose})" if whose else ""
     yield from _ranges(profile, path)
+    yield from _compared(profile, path)
+    yield from _echo_in_reach(profile, path)
     forbidden = bytearray(REGISTER_LAST + 1)
     for first, last in profile.forbidden:
         forbidden[first : last + 1] = b"\1" * (last + 1 - first)
@@ -70,6 +72,42 @@ def _ranges(profile: Profile, path: Path) -> Iterator[Finding]:
             yield Finding((*path, "forbidden", number), message, f"write [{last}, {first}]")
 
 
+def _compared(profile: Profile, path: Path) -> Iterator[Finding]:
+    """`mask`, `equals`, `known` and `constant` where they have a meaning, and numbers that the mask lets through."""
+    places = [(signal, (*path, "signals", n)) for n, signal in enumerate(profile.signals)]
+    for number, group in enumerate(profile.groups):
+        places += [(signal, (*path, "groups", number, "signals", n)) for n, signal in enumerate(group.signals)]
+    for signal, at in places:
+        who = f"profile {profile.profile}: signal {signal.name}"
+        compared = signal.mask is not None or bool(signal.equals or signal.known)
+        plain = signal.type == "bool" and signal.table in ("holding", "input") and signal.bit is None
+        if compared and not (plain and signal.access == "read"):
+            message = f"{who} has mask, equals or known, which only a bool that is read from a whole register can have"
+            yield Finding((*at, "name"), message, "write type: bool, a table of registers and no bit")
+        if signal.constant is not None and (signal.table or signal.access == "write" or compared):
+            message = f"{who} is the constant {signal.constant}, so it is not on the wire"
+            yield Finding((*at, "constant"), message, "remove table, address, mask and access")
+        lost = [n for n in (*signal.equals, *signal.known) if signal.mask is not None and n & ~signal.mask]
+        if lost:
+            message = f"{who}: {lost[0]} has bits that its mask 0x{signal.mask:04x} takes away"
+            yield Finding((*at, "mask"), message, "the numbers are those of the register after the mask")
+        strange = [n for n in signal.equals if signal.known and n not in signal.known]
+        if strange:
+            message = f"{who} is to be true at {strange[0]}, which is not in known"
+            yield Finding((*at, "known"), message, f"add {strange[0]} to known")
+
+
+def _echo_in_reach(profile: Profile, path: Path) -> Iterator[Finding]:
+    """Function 23 reads holding registers only."""
+    if not profile.handshake.read_write:
+        return
+    if not any(signal.name == "ack_seq" and signal.table == "holding" for signal in profile.signals):
+        message = (
+            f"profile {profile.profile}: read_write reads ack_seq with function 23, but it is in no holding register"
+        )
+        yield Finding((*path, "handshake", "read_write"), message, "remove read_write")
+
+
 def _claims(profile: Profile, path: Path, count: int) -> Iterator[_Claim]:
     for number, signal in enumerate(profile.signals):
         yield from _claim(signal, (*path, "signals", number), None, 1)
@@ -84,8 +122,9 @@ def _claim(signal: SignalSpec, path: Path, group: GroupSpec | None, count: int) 
         return
     name = f"{group.group}.{signal.name}" if group is not None else signal.name
     width = signal.length if signal.type == "string" else REGISTERS.get(signal.type, 1)
-    mask = 1 << signal.bit if signal.bit is not None else _ALL_BITS
-    yield _Claim(signal, path, name, signal.address, width, group.stride if group else 1, count, mask)
+    mask = 1 << signal.bit if signal.bit is not None else signal.mask or _ALL_BITS
+    stride = (signal.stride or group.stride) if group else 1
+    yield _Claim(signal, path, name, signal.address, width, stride, count, mask)
 
 
 def _first_forbidden(claim: _Claim, forbidden: bytearray) -> int | None:
@@ -107,11 +146,16 @@ def _claim_all(claim: _Claim, owners: dict[int, list[_Claim]]) -> Iterator[tuple
                 owners[register] = [claim]
                 continue
             for other in there:
-                if other.mask & claim.mask:
+                if other.mask & claim.mask and not _both_compared(claim, other):
                     yield other, register
                     break
             else:
                 there.append(claim)
+
+
+def _both_compared(claim: _Claim, other: _Claim) -> bool:
+    """Flags that compare a register with numbers share it: each stands for some of its states."""
+    return claim is not other and all(each.signal.equals and each.signal.access == "read" for each in (claim, other))
 
 
 def _overlap(claim: _Claim, other: _Claim, register: int, name: str, counted: str) -> Finding:

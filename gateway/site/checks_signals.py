@@ -83,7 +83,9 @@ def _top_level(profile: Profile, path: Path) -> Iterator[Finding]:
     signals = {signal.name: (signal, (*path, "signals", i)) for i, signal in enumerate(profile.signals)}
     who = f"profile {profile.profile}"
     anchor = (*path, "signals") if profile.signals else (*path, "profile")
-    for access, wanted in (("read", READ), ("write", WRITE)):
+    # Without a mailbox the device is only observed: there is nothing to write.
+    written = WRITE if profile.handshake.mailbox else {profile.device_type: {}}
+    for access, wanted in (("read", READ), ("write", written)):
         for name, kind in wanted[profile.device_type].items():
             if name in signals:
                 yield from _fits(*signals[name], kind, access, who)

@@ -84,13 +84,51 @@ class ModbusTls(Spec):
     server_name: str | None = None
 
 
+class ModbusSerial(Spec):
+    """A serial line (RTU) with one or more units on it. 8 data bits always: RTU has no other.
+
+    Source of the defaults: Modbus over Serial Line 1.02. Without parity it asks for 2 stop bits; many devices have 1.
+    """
+
+    device: Annotated[str, Field(min_length=1)]
+    """`/dev/ttyUSB0`, or better a name below `/dev/serial/by-id/`, which stays the same when adapters are replugged."""
+    baudrate: Annotated[int, Field(ge=1200, le=3_000_000)] = 19_200
+    parity: Literal["none", "even", "odd"] = "even"
+    stop_bits: Literal[1, 2] = 1
+
+
 class ModbusConnection(Spec):
+    """A unit behind a host and port, or on a serial line: one of the two."""
+
     host: str = "127.0.0.1"
     port: Port = 502
     unit: Annotated[int, Field(ge=0, le=247)] = 1
     timeout_ms: Positive = 1000
     tls: ModbusTls | None = None
     """Modbus/TCP Security; its port is usually 802 and has to be said."""
+    serial: ModbusSerial | None = None
+    """In place of `host`, `port` and `tls`."""
+
+    @model_validator(mode="after")
+    def _one_way_only(self) -> ModbusConnection:
+        if self.serial is None:
+            return self
+        # The values are compared, not what was said: the site in the journal has its defaults written out.
+        said = [
+            name
+            for name, value in (("host", "127.0.0.1"), ("port", 502), ("tls", None))
+            if getattr(self, name) != value
+        ]
+        if said:
+            raise ValueError(f"a device is on a serial line or behind an address: remove {', '.join(said)} or `serial`")
+        if self.unit == 0:
+            raise ValueError("unit 0 is everybody on a serial line, and nobody answers: give the unit's own, 1 to 247")
+        return self
+
+    @property
+    def address(self) -> str:
+        """What tells this connection from others, as it is shown: `host:port` or the serial device."""
+        return self.serial.device if self.serial is not None else f"{self.host}:{self.port}"
 
 
 class OpcuaSecurity(Spec):
@@ -104,11 +142,19 @@ class OpcuaSecurity(Spec):
     """Name for a login with a password; without it the session is anonymous behind the certificate."""
     password_file: str = ""
     """File with the password in it; it never stands in the YAML."""
+    user_certificate: str = ""
+    """File (DER or PEM) of a certificate to log in with, instead of a name and a password."""
+    user_key: str = ""
+    """File (PEM or DER, without a password) of its private key."""
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> OpcuaSecurity:
         if bool(self.user) != bool(self.password_file):
             raise ValueError("`user` and `password_file` go together: give both or neither")
+        if bool(self.user_certificate) != bool(self.user_key):
+            raise ValueError("`user_certificate` and `user_key` go together: give both or neither")
+        if self.user and self.user_certificate:
+            raise ValueError("one login: either `user` with `password_file`, or `user_certificate` with `user_key`")
         return self
 
 
@@ -116,18 +162,56 @@ class OpcuaConnection(Spec):
     url: Annotated[str, Field(pattern=r"^opc\.tcp://.+")]
     timeout_ms: Positive = 4000
     publishing_interval_ms: Positive = 20
+    sampling_interval_ms: Annotated[int, Field(ge=0)] | None = None
+    """How often the server looks at each value: the publishing interval where it is not said, 0 as fast as it can."""
+    queue_size: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Changes of one value that the server keeps between two messages. Of a level only the last one counts."""
     security: Literal["none"] | OpcuaSecurity
     """Must be said for each device: `none` waives encryption and identity."""
 
 
+class MqttTls(Spec):
+    """Files in PEM. `server_name`: what the broker's certificate is made for, where it is not `host`.
+
+    `cert_file` and `key_file` are the gateway's own, for a broker that asks for them; without `key_file` the key stands
+    in `cert_file`. All are read anew at each connect.
+    """
+
+    ca_file: Annotated[str, Field(min_length=1)]
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+
+    @model_validator(mode="after")
+    def _key_has_a_certificate(self) -> MqttTls:
+        if self.key_file and not self.cert_file:
+            raise ValueError("`key_file` is the key of `cert_file`: give that too")
+        return self
+
+
 class VdaConnection(Spec):
-    """Broker and topic of one vehicle: `<interface>/v2|v3/<manufacturer>/<serial>/…`."""
+    """Broker and topic of one vehicle: `<interface>/v2|v3/<manufacturer>/<serial>/…`.
+
+    `host`, `port`, `tls`, `user` and `password_file` are the broker's: the same for all vehicles behind it.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 1883
+    tls: Literal["waived"] | MqttTls | None = None
+    """A broker that is not on this machine needs it, or `waived`; its port is usually 8883 and has to be said."""
+    user: str = ""
+    """The gateway's own name at the broker; without it the login is anonymous, or by certificate alone."""
+    password_file: str = ""
+    """File with the password in it; it never stands in the YAML."""
     interface: str = "uagv"
     manufacturer: Annotated[str, Field(pattern=r"^[^/+#$]+$")]
     serial: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\-]+$")]
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> VdaConnection:
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("`user` and `password_file` go together: give both or neither")
+        return self
 
 
 # --- devices ---
@@ -256,12 +340,27 @@ class PolicySpec(Spec):
     drive_stuck_s: Positive = 60
     charge_below_percent: Annotated[int, Field(ge=0, le=100)] = 80
     """An idle vehicle on its parking place charges when its battery is lower than this."""
+    pick_failed: Literal["retry", "abort", "ask"] = "retry"
+    """A vehicle could not pick: plan it anew up to `leg_tries_max` times, fail the order at once, or ask a person."""
+    drop_failed: Literal["retry", "abort", "ask"] = "retry"
+    charge_failed: Literal["retry", "skip"] = "retry"
+    """A vehicle could not begin to charge: tell it again and again, or only when it is parked the next time."""
 
 
 class JournalSpec(Spec):
     """How much of the past is kept: beyond `disk_mib_max` MiB the oldest inputs make room, as far as restarts allow."""
 
     disk_mib_max: Annotated[int, Field(ge=16)] = 2_048
+
+
+class MetricsSpec(Spec):
+    """Where Prometheus may ask for the links' figures: `http://<host>:<port>/metrics`.
+
+    There is no login: keep `host` on this machine, or behind a proxy that asks for one.
+    """
+
+    port: Port
+    host: str = "127.0.0.1"
 
 
 class Site(Spec):
@@ -277,3 +376,4 @@ class Site(Spec):
     channels: tuple[ChannelSpec, ...] = ()
     policies: PolicySpec = PolicySpec()
     journal: JournalSpec = JournalSpec()
+    metrics: MetricsSpec | None = None

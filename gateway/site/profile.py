@@ -25,7 +25,8 @@ class ProfileSpec(BaseModel):
 
 class SignalSpec(ProfileSpec):
     """One signal. Modbus: `table` and `address` (0-based; `bit` for a bit of a register, `length` in registers
-    for a string). OPC UA: `node` (an identifier like `s=Status.HbPlc`; `{n}` is the group's number).
+    for a string). OPC UA: `node`, an identifier like `s=Status.HbPlc` or a browse path like `/PLC/Status/HbPlc`
+    (see gateway/site/node_path.py; `{n}` is the group's number).
 
     A read value is raw × `scale`. `access: write` is what makes an address writable at all (default-deny).
     `evidence: pulse` says that the signal is only true for a moment; it is refused on a polled link.
@@ -39,10 +40,22 @@ class SignalSpec(ProfileSpec):
     bit: Annotated[int, Field(ge=0, le=15)] | None = None
     length: Annotated[int, Field(ge=1, le=125)] = 1
     node: str | None = None
+    mask: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Modbus, of a bool: only these bits of the register count. It is true when any of them is set, or by `equals`."""
+    equals: tuple[Annotated[int, Field(ge=0, le=65535)], ...] = ()
+    """Modbus, of a bool: true when the masked register is one of these numbers, such as states of an enumeration."""
+    known: tuple[Annotated[int, Field(ge=0, le=65535)], ...] = ()
+    """Modbus: every number that the masked register may hold; another one is a bad value. Empty: all may be."""
+    stride: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Modbus: registers between two members, where it is not that of the group."""
+    constant: bool | Annotated[int, Field(ge=0)] | None = None
+    """Modbus: always this value, since the device does not show it; such a signal has no table and no address."""
     scale: float = 1.0
     evidence: Literal["level", "counter", "latch", "pulse"] = "level"
     verify: bool = False
-    """Modbus: read back and compare after each write."""
+    """Read back and compare after each write (OPC UA: top-level signals only)."""
+    deadband: Annotated[float, Field(gt=0)] | None = None
+    """OPC UA: changes up to this much, in the signal's own unit, need not be told. For numbers that only inform."""
     poll: Literal["fast", "slow"] = "fast"
 
 
@@ -58,6 +71,13 @@ class GroupSpec(ProfileSpec):
     signals: Annotated[tuple[SignalSpec, ...], Field(min_length=1)]
 
 
+class MethodSpec(ProfileSpec):
+    """An OPC UA method and the object that it is called on: identifiers or browse paths, as in `SignalSpec.node`."""
+
+    object: Annotated[str, Field(min_length=1)]
+    method: Annotated[str, Field(min_length=1)]
+
+
 class HandshakeSpec(ProfileSpec):
     """How life signs, commands and events go over the wire, in signal names.
 
@@ -67,9 +87,14 @@ class HandshakeSpec(ProfileSpec):
     """
 
     mailbox: bool = True
+    method: MethodSpec | None = None
+    """OPC UA: a command is one Call of this method, with the `cmd_` signals in the profile's order as arguments and
+    `cmd_seq` last; these signals have no node. The PLC echoes it all the same."""
     ring: SignalName | None = None
     verify: bool = False
-    """Modbus: read the whole mailbox back after each write. Off, because the PLC's echo is the better proof."""
+    """Read the whole mailbox back after each write. Off, because the PLC's echo is the better proof."""
+    read_write: bool = False
+    """Modbus: function 23 writes the mailbox and reads the block of `ack_seq` in one request. Few devices have it."""
     heartbeat_ms: Annotated[int, Field(ge=50)] = 1000
     stale_ms: Annotated[int, Field(ge=100)] = 3000
 

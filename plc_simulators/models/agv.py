@@ -65,6 +65,8 @@ class Agv:
         self.stopped = False
         """An emergency stop is pressed at the vehicle."""
         self.localised = True
+        self.plug_contact = True
+        """Charging can begin; a worn plug fails it."""
         self.battery_percent = 95.0
         self.velocity_mm_s = (0.0, 0.0)
         self.since_node_mm = 0.0
@@ -124,6 +126,8 @@ class Agv:
         self._remember_instant(state)
         if action.type == "cancelOrder":
             self._begin_cancel(state)
+        elif action.type == "startCharging" and not self.plug_contact:
+            state.status, state.result = "FAILED", "no contact at the plug"
         elif action.type in INSTANT_ACTIONS:
             self._instant(action.type)
             state.status = "FINISHED"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -117,16 +116,6 @@ async def running() -> AsyncIterator[Callable[[Any], asyncio.Task[None]]]:
     if leaked:
         await asyncio.wait(leaked, timeout=1.0)
     assert not [t for t in leaked if not t.done()]
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return find
 
 
 @pytest.fixture

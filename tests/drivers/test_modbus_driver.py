@@ -216,13 +216,25 @@ async def test_a_refused_connection_says_what_to_look_at(sink, profile, running,
     assert sink.reason("C1") == (f"C1 127.0.0.1:{port} refused the connection: is the PLC on and the port right?")
 
 
+async def test_a_first_connect_that_fails_is_tried_again(sink, profile, running, until, free_port, modbus_plc, beating):
+    port = free_port()
+    driver = ModbusDriver(spec(port), profile("stellwerk-conveyor", **FAST), sink, lambda: 0, rng=random.Random(1))
+    running(driver)
+    await until(lambda: sink.links("C1") == ["down"])
+    await modbus_plc.stop()
+    modbus_plc.port = port
+    await modbus_plc.start()
+    await until(lambda: sink.links("C1") == ["down", "up"])
+    assert driver.figures()[0].connects == 1
+
+
 async def test_a_device_that_refuses_a_block_is_told_once_and_the_old_report_stands(
     modbus_plc, sink, driver, running, until, beating
 ):
     running(driver)
     await until(lambda: sink.links("C1") == ["up"])
     modbus_plc.exception[3] = 2
-    await until(lambda: sink.bad)
+    await until(lambda: len(sink.bad) >= 2)
     assert [(d, s, v) for d, s, v, _ in sink.bad] == [
         ("C1", "holding 0…10", "exception 2"),
         ("C1", "holding 100…192", "exception 2"),

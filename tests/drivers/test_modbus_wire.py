@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +16,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.registers import Write
-from drivers.modbus.requests import write
+from drivers.modbus.requests import exception_code, write
 from drivers.modbus.turns import WAITING_MAX, WRITES_IN_A_ROW_MAX, CrowdedError, Turns
 from drivers.modbus.wire import Wires
 from gateway.contract import Command
@@ -248,8 +247,7 @@ async def test_a_bit_is_written_on_the_wire_without_touching_the_others():
     wire = Wires().to(ModbusConnection(port=port, timeout_ms=500))
     seat = await wire.join("X")
     for what, left in ((Write("holding", 4, (2,), mask=3), 0xA5A6), (Write("holding", 4, (0,), mask=0x8000), 0x25A6)):
-        reply = await wire.ask(seat, "a bit", partial(write, what=what, unit=1), writing=True)
-        assert not reply.isError()
+        assert exception_code(await wire.ask(seat, "a bit", write(what, 1), writing=True)) == 0
         assert seen[-1][1:] == (4, [left])
     wire.leave(seat)
     await server.shutdown()

@@ -5,129 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import Server, ua
+
+# Test folders are no packages: what several of them share is imported by its own name.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from opcua_plc import FAST, LANES, OpcuaPlc, assign, cell_spec, states
+from opcua_plc import sorter_spec as spec
 
 from drivers.opcua.driver import OpcuaDriver
 from gateway.contract import Command, LinkChanged, NotWritten, Report
 from gateway.devices.robot_cell import Control
-from gateway.devices.sorter import Assign, SorterEvent
-from gateway.site import RobotCellSpec, SorterSpec
-
-LANES = 9
-NAMESPACE = "urn:stellwerk:plc"
-FAST = {"heartbeat_ms": 100, "stale_ms": 800}
-VARIANT = {
-    "bool": ua.VariantType.Boolean, "uint16": ua.VariantType.UInt16, "uint32": ua.VariantType.UInt32,
-    "string": ua.VariantType.String,
-}  # fmt: skip
-
-
-class OpcuaPlc:
-    """All nodes of a profile on a server; a heartbeat that can be switched; a record of what was written."""
-
-    def __init__(self, profile: Any, url: str, namespaces_before: int = 0) -> None:
-        self.url = url
-        self.alive = True
-        self.written: list[tuple[str, Any]] = []
-        self.nodes: dict[str, Any] = {}
-        self.kept: dict[str, Any] = {}
-        self._profile = profile
-        self._namespaces_before = namespaces_before
-        self._server: Server | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        server = Server()
-        await server.init()
-        server.set_endpoint(self.url)
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        for number in range(self._namespaces_before):
-            await server.register_namespace(f"urn:other:{number}")
-        index = await server.register_namespace(NAMESPACE)
-        root = await server.nodes.objects.add_object(ua.NodeId("PLC", index), "PLC")
-        for signal, node in self._all():
-            variant = VARIANT[signal.type]
-            value = self.kept.get(node, "" if signal.type == "string" else signal.type == "bool" and False)
-            at = ua.NodeId(node.removeprefix("s="), index)
-            made = await root.add_variable(at, node, ua.Variant(value, variant), variant)
-            if signal.access == "write":
-                await made.set_writable()
-            self.nodes[node.removeprefix("s=")] = made
-        await server.start()
-        self._server = server
-        for signal, node in self._all():
-            if signal.access == "write":
-                self._record(server, node.removeprefix("s="))
-        self._task = asyncio.create_task(self._beat())
-
-    def _all(self) -> list[tuple[Any, str]]:
-        flat = [(s, s.node) for s in self._profile.signals]
-        for group in self._profile.groups:
-            count = LANES if group.count == "lanes" else group.count
-            flat += [(s, s.node.replace("{n}", str(n))) for n in range(1, count + 1) for s in group.signals]
-        return flat
-
-    def _record(self, server: Server, name: str) -> None:
-        async def note(_handle: int, value: ua.DataValue) -> None:
-            self.written.append((name, value.Value.Value if value.Value else None))
-
-        server.iserver.aspace.add_datachange_callback(self.nodes[name].nodeid, ua.AttributeIds.Value, note)
-
-    async def put(self, name: str, value: Any, variant: ua.VariantType | None = None) -> None:
-        kind = variant or (await self.nodes[name].read_data_type_as_variant_type())
-        await self.nodes[name].write_value(ua.DataValue(ua.Variant(value, kind)))
-
-    async def put_bad(self, name: str) -> None:
-        assert self._server is not None
-        bad = ua.DataValue(None, ua.StatusCode(ua.UInt32(ua.StatusCodes.BadSensorFailure)))
-        await self._server.iserver.aspace.write_attribute_value(self.nodes[name].nodeid, ua.AttributeIds.Value, bad)
-
-    async def event(self, number: int, *, kind: int = 1, track: int = 5, barcodes: str = "A;B") -> None:
-        """Write one ring entry and then announce it."""
-        slot = (number - 1) % 32 + 1
-        for field, value in (
-            ("Seq", number), ("Type", kind), ("TrackId", track), ("Point", 1), ("Lane", 0), ("Result", 0),
-            ("PlcMs", 1000 + number), ("Barcodes", barcodes),
-        ):  # fmt: skip
-            await self.put(f"Event.{slot}.{field}", value)
-        await self.put("Event.Wr", number)
-
-    async def stop(self) -> None:
-        assert self._task is not None
-        assert self._server is not None
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        await self._server.stop()
-
-    async def _beat(self) -> None:
-        value = 0
-        while True:
-            if self.alive:
-                value = (value + 1) % 65536
-                await self.put("Status.HbPlc", value)
-            await asyncio.sleep(0.1)
-
-    def wrote(self, prefix: str) -> list[tuple[str, Any]]:
-        return [(name, value) for name, value in self.written if name.startswith(prefix) and "HbGw" not in name]
-
-
-def spec(url: str) -> SorterSpec:
-    return SorterSpec.model_validate(
-        {
-            "id": "S1", "type": "sorter", "driver": "opcua", "profile": "stellwerk-sorter", "infeed": "IN",
-            "connection": {"url": url, "security": "none", "timeout_ms": 1000}, "reject_lane": LANES,
-            "lanes": [{"lane": n, "location": f"L{n}"} for n in range(1, LANES + 1)],
-        }
-    )  # fmt: skip
-
-
-def assign(seq: int = 7, deadline_ns: int = 10**18) -> Command[Any]:
-    return Command(f"s{seq}", "S1", seq, 3, deadline_ns, Assign(5, (2, 8), 12_345))
+from gateway.devices.sorter import SorterEvent
 
 
 @pytest.fixture
@@ -297,16 +191,16 @@ async def test_a_server_that_goes_and_comes_with_other_indices_and_the_cursor_go
     await first.start()
     driver = OpcuaDriver(spec(url), profile("stellwerk-sorter", **FAST), sink, lambda: 1000, rng=random.Random(1))
     task = running(driver)
-    await until(lambda: sink.links("S1") == ["up"])
+    await until(lambda: states(sink) == ["up"])
     await first.event(1)
     await until(lambda: sink.notices("S1"))
     await first.stop()
-    await until(lambda: sink.links("S1") == ["up", "down"])
+    await until(lambda: states(sink) == ["up", "down"])
     second = OpcuaPlc(profile("stellwerk-sorter"), url, namespaces_before=3)
     second.kept = {"s=Event.Wr": 1}
     await second.start()
     try:
-        await until(lambda: sink.links("S1") == ["up", "down", "up"])
+        await until(lambda: states(sink) == ["up", "down", "up"])
         await second.event(2)
         await until(lambda: len(sink.notices("S1")) == 2)
         assert [n.ring_index for n in sink.notices("S1")] == [1, 2]
@@ -337,13 +231,7 @@ async def test_a_robot_cell_takes_a_packml_command_with_its_recipe(profile, free
     url = f"opc.tcp://127.0.0.1:{free_port()}/"
     cell = OpcuaPlc(profile("stellwerk-robot-cell"), url)
     await cell.start()
-    spec = RobotCellSpec.model_validate(
-        {
-            "id": "RC1", "type": "robot_cell", "driver": "opcua", "profile": "stellwerk-robot-cell",
-            "connection": {"url": url, "security": "none"}, "infeed": "A", "outfeed": "B", "skills": ["decant"],
-        }
-    )  # fmt: skip
-    driver = OpcuaDriver(spec, profile("stellwerk-robot-cell", **FAST), sink, lambda: 0, rng=random.Random(1))
+    driver = OpcuaDriver(cell_spec(url), profile("stellwerk-robot-cell", **FAST), sink, lambda: 0, rng=random.Random(1))
     task = running(driver)
     try:
         await until(lambda: sink.reports("RC1"))

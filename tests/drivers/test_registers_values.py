@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.registers import Layout, RegisterPicture, Write, decode, encode, plan, plan_writes
+from drivers.modbus.registers import Layout, RegisterPicture, Write, decode, encode, plan, plan_writes, words_of
 from drivers.signals import BadValueError, Bound, WriteRefusedError, bind
 from gateway.site import Profile
 from gateway.site.profile import REGISTERS
@@ -188,6 +188,59 @@ def test_bits_of_one_register_are_one_masked_write_and_the_number_still_comes_la
         Write("holding", 6, (0b0010,), mask=0b0010),
         Write("holding", 7, (0, 1), decisive=True),
     ]
+
+
+# --- what was read ---
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=1, max_size=8))
+def test_what_is_decoded_piece_by_piece_is_what_is_decoded_at_once(replies):
+    kinds = ("uint16", "int32", "float32", "bcd16", "bool", "uint16", "bcd32")
+    signals, address = [], 0
+    for n, kind in enumerate(kinds):
+        signals.append(signal(f"s{n}", kind, address=address, writable=False, bit=1 if kind == "bool" else None))
+        address += signals[-1].registers
+    signals += [signal(f"again{n}", "bool", address=4, bit=n, writable=False) for n in (0, 3)]
+    blocks = plan(signals)
+    growing = RegisterPicture(blocks, Layout())
+    for reply in replies:
+        data = struct.pack(">12H", *reply)[: 2 * blocks[0].count]
+        growing.take_reply(0, data)
+        fresh = RegisterPicture(blocks, Layout())
+        fresh.take_reply(0, data)
+        assert growing.values == fresh.values
+        assert growing.problem == fresh.problem == ""
+        assert growing.take_reply(0, data) == (False, ())
+
+
+def test_a_bad_value_is_told_again_only_when_its_own_register_changes():
+    picture = RegisterPicture(
+        plan([signal("n", "bcd16", writable=False), signal("m", address=1, writable=False)]), Layout()
+    )
+    assert len(picture.take(0, [0x00FF, 5])[1]) == 1
+    assert picture.take(0, [0x00FF, 6]) == (True, [])
+    assert picture.problem
+    assert len(picture.take(0, [0x00FE, 6])[1]) == 1
+    assert picture.take(0, [0x0042, 6]) == (True, [])
+    assert picture.problem == ""
+
+
+def test_what_was_refused_counts_as_news_when_it_is_back_unchanged():
+    picture = RegisterPicture(plan([signal("m", writable=False)]), Layout())
+    assert picture.take_reply(0, b"\0\5") == (True, [])
+    assert len(picture.refuse(0, "exception 2", "refused")) == 1
+    assert picture.refuse(0, "exception 2", "refused") == []
+    assert picture.problem
+    assert picture.take_reply(0, b"\0\5") == (True, [])
+    assert picture.problem == ""
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_bits_come_lowest_first(bits):
+    data = bytearray((len(bits) + 7) // 8)
+    for n, bit in enumerate(bits):
+        data[n // 8] |= bit << n % 8
+    assert words_of("coil", len(bits), bytes(data)) == tuple(map(int, bits))
 
 
 def test_a_long_reply_is_as_bad_as_a_short_one():

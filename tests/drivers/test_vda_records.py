@@ -48,6 +48,28 @@ def test_both_spellings_become_one_record():
     assert not report({**OLD, "agvPosition": {**position, "positionInitialized": False}}, V21).localised
 
 
+@pytest.mark.parametrize(("body", "version"), [(OLD, V21), (NEW, V30)])
+def test_a_state_that_only_moves_has_the_report_of_the_last_one(body, version):
+    field, known = ("agvPosition", "positionInitialized") if version is V21 else ("mobileRobotPosition", "localized")
+    states = decode.States("s", version)
+
+    def read(**changes: Any) -> tuple[Any, dict[str, Any]]:
+        x_m = changes.pop("x_m", 0.0)
+        position = {"x": x_m, "y": 0.0, "theta": 0.0, "mapId": "m", known: changes.pop("known", True)}
+        message = {**body, field: position, "velocity": {"vx": x_m}, **changes}
+        report, values, _ = states.read(json.dumps(message).encode())
+        return report, values
+
+    first, _ = read()
+    moved, values = read(x_m=2.0)
+    assert moved is first
+    assert (values["x_mm"], values["speed_mm_s"]) == (2000, 2000)
+    for changes in ({"lastNodeId": "N2"}, {"known": False}, {"loads": [{"loadId": "L"}]}, {"paused": True}):
+        changed, _ = read(**changes)
+        assert changed != first
+        assert read()[0] == first
+
+
 @pytest.mark.parametrize(
     ("body", "version", "lacks"),
     [

@@ -136,13 +136,13 @@ class Gateway:
         self._log = data / "gateway.log"
         self._begun_at = 0
 
-    async def begin(self, site: Path = DEMO) -> None:
+    async def begin(self, site: Path = DEMO, *options: str | Path) -> None:
         """Start, and wait until the kernel has been told so."""
         self.data.mkdir(parents=True, exist_ok=True)
         self._begun_at = self._log.stat().st_size if self._log.exists() else 0
         with (self.data / "stderr.log").open("ab") as errors:
             self.process = await self._house.start(
-                STELLWERK, "run", site, "--data", self.data, "--log-file", self._log,
+                STELLWERK, "run", site, "--data", self.data, "--log-file", self._log, *options,
                 env=self.environment, stderr=errors,
             )  # fmt: skip
         await eventually(lambda: self.logged("started") or self.process.returncode is not None, 30, "started")

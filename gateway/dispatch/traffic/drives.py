@@ -118,20 +118,22 @@ def _charge(turn: Turn) -> None:
     """A vehicle that waits at its parking place charges there; a new drive ends the charging by itself."""
     below_permille = 10 * turn.site.policies.charge_below_percent
     for vehicle, spec in turn.floor.agvs.items():
-        if vehicle in turn.state.trips:
-            continue
         agv, key = turn.state.agvs[vehicle], f"{vehicle} charge"
+        if vehicle in turn.state.trips:
+            if vehicle in turn.state.charge_skipped:
+                turn.state.charge_skipped.remove(vehicle)
+            continue
         if agv.charging or agv.battery_permille >= below_permille:
             turn.went_well(key, vehicle)
             continue
         if agv.last_node != spec.home or not agv.at_rest or occupancy.refusal(turn, vehicle) is not None:
             continue
-        if ledger.open_for(turn, vehicle, Instant) or turn.held_off(key):
+        if vehicle in turn.state.charge_skipped or ledger.open_for(turn, vehicle, Instant) or turn.held_off(key):
             continue
         if agv.factsheet is not None and "startCharging" not in agv.factsheet.actions:
             continue
         number = turn.state.next_seq.get(vehicle, 1)
-        ledger.issue(turn, vehicle, Instant(f"charge-{turn.state.epoch}-{number}", "startCharging"))
+        ledger.issue(turn, vehicle, Instant(f"{trips.CHARGE}{turn.state.epoch}-{number}", "startCharging"))
         turn.hold_off(key, vehicle, "has been told to charge")
 
 

@@ -7,6 +7,7 @@ order or its link. A node is released only to a vehicle whose turn it is there a
 from __future__ import annotations
 
 from gateway.contract import DeviceId, NodeId
+from gateway.dispatch import questions
 from gateway.dispatch.state import Trip
 from gateway.dispatch.traffic.schedule import NEVER_S, Mover, Schedule, simulate
 from gateway.dispatch.turn import Turn
@@ -25,7 +26,7 @@ def refusal(turn: Turn, vehicle: DeviceId) -> str | None:
     """Why the vehicle can't drive at all."""
     known = turn.memory.refusals
     if vehicle not in known:
-        known[vehicle] = turn.state.agvs[vehicle].refusal()
+        known[vehicle] = turn.state.agvs[vehicle].refusal() or questions.refusal(turn, vehicle)
     return known[vehicle]
 
 

@@ -11,11 +11,13 @@ import re
 from gateway.contract import DeviceId, LoadId, LocationId, NodeId
 from gateway.devices.agv import Drive, Instant
 from gateway.devices.facts import ActionEnded, NodeReached, OrderRejected
-from gateway.dispatch import flow, ledger, loads, orders
-from gateway.dispatch.state import Entry, Task, Trip
+from gateway.dispatch import flow, ledger, loads, orders, questions
+from gateway.dispatch.state import Entry, Question, Task, Trip
 from gateway.dispatch.traffic import occupancy
 from gateway.dispatch.turn import Turn
 
+CHARGE = "charge-"
+"""How the ids of our charging actions begin."""
 OUR_DRIVE = re.compile(r"D\d+-\d+")
 
 
@@ -197,13 +199,21 @@ def node_reached(turn: Turn, fact: NodeReached) -> None:
 
 def action_ended(turn: Turn, fact: ActionEnded) -> None:
     trip = turn.state.trips.get(fact.device)
+    if trip is None and not fact.ok and fact.action_id.startswith(CHARGE):
+        _not_charged(turn, fact)
+        return
     if trip is None or fact.action_id not in (trip.pick_id, trip.drop_id):
         return
     trip.moved_ns = turn.now_ns
     kind = "pick" if fact.action_id == trip.pick_id else "drop"
     load = turn.state.loads.get(trip.load)
     if not fact.ok:
-        _failed(turn, trip, f"{fact.device} could not {kind} {trip.load}: {fact.result or 'no reason given'}")
+        policies = turn.site.policies
+        policy = policies.pick_failed if kind == "pick" else policies.drop_failed
+        at = fact.device if kind == "pick" else trip.dest
+        question = Question(fact.action_id, load.task if load else "", trip.load, at)
+        why = f"{fact.device} could not {kind} {trip.load}: {fact.result or 'no reason given'}"
+        _failed(turn, trip, why, policy, question)
         return
     if load is None:
         turn.raise_alarm(fact.device, "unknown load", f"{fact.device}: {kind} of {trip.load}, which is not booked")
@@ -224,8 +234,28 @@ def action_ended(turn: Turn, fact: ActionEnded) -> None:
         loads.release_room(turn, load.load)
 
 
-def _failed(turn: Turn, trip: Trip, why: str) -> None:
-    """A pick or drop went wrong, or the vehicle gave the drive up: plan anew, so many times."""
+def _not_charged(turn: Turn, fact: ActionEnded) -> None:
+    """The vehicle could not begin to charge: told again by and by, or left alone until it is parked the next time."""
+    turn.note(fact.device, "did not charge", fact.result or "no reason given")
+    if turn.site.policies.charge_failed == "skip":
+        turn.state.charge_skipped.append(fact.device)
+
+
+def decided(turn: Turn, vehicle: DeviceId, done: bool) -> None:
+    """A person has looked: the load is where the failed action was to bring it, or the action is tried again."""
+    question = questions.take(turn, vehicle)
+    load = turn.state.loads[question.load]  # while the question stands its task is open, and so its load is known
+    turn.state.tasks[question.task].reason = "decided by a person"
+    if not done:
+        return
+    if question.at == vehicle:
+        loads.book(turn, load, vehicle)
+    else:
+        flow.put_down(turn, load, question.at)
+
+
+def _failed(turn: Turn, trip: Trip, why: str, policy: str = "retry", question: Question | None = None) -> None:
+    """A pick or drop went wrong, or the vehicle gave the drive up: plan anew, so many times, or as the policy says."""
     turn.note(trip.vehicle, "trip failed", why)
     if trip.accepted:
         number = turn.state.next_seq.get(trip.vehicle, 1)
@@ -238,7 +268,10 @@ def _failed(turn: Turn, trip: Trip, why: str) -> None:
         loads.release_room(turn, trip.load)
         return
     task.tries += 1
-    if task.tries >= turn.site.policies.leg_tries_max:
+    if policy == "ask" and question is not None:
+        orders.set_back(turn, task, f"{why}; waits for a person's decision")
+        questions.ask(turn, trip.vehicle, question, why)
+    elif policy == "abort" or task.tries >= turn.site.policies.leg_tries_max:
         turn.raise_alarm(trip.vehicle, f"gave up {trip.load}", f"{why}. Look for the load and announce it where it is")
         orders.fail(turn, task, why)
     else:
