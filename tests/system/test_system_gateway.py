@@ -59,6 +59,11 @@ async def test_power_cuts_lose_nothing_and_repeat_nothing(
     assert gateway.complaints() == ""
 
 
+async def assignments(plant: Any) -> int:
+    """How many scans of S1 have been answered."""
+    return int((await plant.ask("stats"))["stats"]["S1"]["scan_to_assign_ms"]["samples"])
+
+
 async def test_work_goes_on_after_plc_restarts(plant: Any, new_gateway: Any, sort_order: Any, wait_for: Any) -> None:
     """A conveyor forgets the names of its loads, a sorter its items: the first are named again, the second told."""
     gateway = new_gateway(plant.environment)
@@ -69,8 +74,14 @@ async def test_work_goes_on_after_plc_restarts(plant: Any, new_gateway: Any, sor
     await wait_for(lambda: gateway.logged("device restarted", source="C1"), 20)
     await wait_for(all_ended(gateway, 2), 40, "both orders have ended")
     assert gateway.ended() == {"O11": ["finished"], "O12": ["finished"]}
+    assigned = await assignments(plant)
     await send(plant, gateway, sort_order, range(13, 14))
-    await wait_for(lambda: plant.on("S1/"), 40, "a load is on the sorter")
+
+    async def is_assigned() -> bool:
+        # One that is not scanned yet when the sorter forgets it would be a person's affair: not what is tried here.
+        return await assignments(plant) > assigned
+
+    await wait_for(is_assigned, 40, "a load on the sorter has its lane")
     await plant.ask("fault", kind="plc_restart", device="S1", on=True)
     await wait_for(all_ended(gateway, 3), 40, "the third order has ended")
     (outcome,) = gateway.ended()["O13"]
