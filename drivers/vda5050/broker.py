@@ -19,6 +19,7 @@ from gateway.site.model import MqttTls
 
 KEEPALIVE_S = 2
 """A frozen broker is noticed within twice this time."""
+CLOSED_EARLY = "the broker closed the connection before it answered"
 TIMEOUT_S = 5.0
 _WRONG_NAME = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
@@ -66,7 +67,7 @@ def client(connection: VdaConnection, identifier: str, **named: Any) -> aiomqtt.
                 "correct `password_file`, or the file's rights"
             ) from None
     tls = connection.tls
-    return aiomqtt.Client(
+    made = aiomqtt.Client(
         connection.host,
         connection.port,
         username=connection.user or None,
@@ -78,6 +79,21 @@ def client(connection: VdaConnection, identifier: str, **named: Any) -> aiomqtt.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         **named,
     )
+    _notice_early_end(made)
+    return made
+
+
+def _notice_early_end(client: aiomqtt.Client) -> None:
+    """Tell a connection attempt at once that the broker has closed before it answered: aiomqtt would wait it out."""
+    paho, told = client._client, client._client.on_disconnect
+
+    def on_disconnect(*about: Any) -> None:
+        if not client._connected.done():
+            client._connected.set_exception(aiomqtt.MqttError(CLOSED_EARLY))
+        if told is not None:
+            told(*about)
+
+    paho.on_disconnect = on_disconnect
 
 
 def _context(tls: MqttTls, host: str) -> ssl.SSLContext:
@@ -139,6 +155,8 @@ def why_refused(connection: VdaConnection, error: Exception) -> str:
         return f"the broker wants a login ({error}): set `user` and `password_file`"
     if isinstance(error, aiomqtt.MqttError) and "timed out" in str(error):
         return _why_mute(tls, error)
+    if str(error) == CLOSED_EARLY:
+        return _why_mute(tls, error)
     return f"{error or type(error).__name__}: is it running?"
 
 
@@ -156,7 +174,7 @@ def _why_untrusted(tls: MqttTls, host: str, cause: ssl.SSLCertVerificationError)
 
 def _why_mute(tls: MqttTls | None, error: Exception) -> str:
     if tls is None:
-        return f"{error}: it took the connection and does not answer MQTT; does it want TLS on this port?"
+        return f"{error}: it took the connection and does not speak MQTT with us; does it want TLS on this port?"
     own = "refuse the one in " + tls.cert_file if tls.cert_file else "ask for one: set `tls.cert_file`"
     return f"{error} after the TLS handshake: the broker may check the gateway's own certificate and {own}"
 

@@ -128,7 +128,7 @@ class VehicleClient:
             HOST,
             self._port,
             # A new name each time: a broker that still holds the dead connection would refuse the old one.
-            identifier=f"{self._agv.layout.serial}-{self._connections}",
+            identifier=f"{self._agv.layout.serial}-{self._agv.layout.manufacturer}-{self._connections}",
             will=will,
             keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=INCOMING_MAX,

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
+from drivers.link import honour_cancellation
 from drivers.vda5050 import broker as way
 from drivers.vda5050.driver import VdaDriver
 from gateway.contract import Command
@@ -180,12 +181,14 @@ async def answer(client: aiomqtt.Client, asked: list[str], serial: str = "agv1")
     await client.subscribe([(f"{root}/instantActions", 0), (f"{root}/order", 0)])
     online = {**head, "connectionState": "ONLINE"}
     await client.publish(f"{root}/connection", json.dumps(online), qos=1, retain=True)
+    honour_cancellation()
     async for message in client.messages:
         body = json.loads(message.payload)
         for action in body.get("actions", [{"actionType": "order"}]):
             asked.append(action["actionType"])
             if action["actionType"] == "stateRequest":
                 await client.publish(f"{root}/state", json.dumps({**head, **STATE}))
+        honour_cancellation()
 
 
 @contextlib.asynccontextmanager
@@ -294,7 +297,7 @@ async def test_after_a_broker_restart_everything_is_asked_for_anew(mosquitto, ma
     broker.start()
     async with vehicle(connection, asked):
         await until(lambda: sink.links("AGV1") == ["up", "down", "up"], "no wait for the next regular state")
-        assert asked == ["stateRequest", "factsheetRequest"]
+        await until(lambda: asked == ["stateRequest", "factsheetRequest"], "asked for everything, once")
         assert len(sink.reports("AGV1")) == 2
         assert driver.figures()[0].connects == 2
 
@@ -400,3 +403,20 @@ def test_vehicles_of_one_broker_must_be_set_alike():
 def test_half_a_login_is_refused(connection, says):
     with pytest.raises(ValidationError, match=says):
         spec(connection)
+
+
+async def test_a_broker_that_closes_before_it_answers_is_told_at_once(make, sink, running, until):
+    """Not after the time-out for an answer, and not as one that is silent."""
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    async with server:
+        driver = make({"port": server.sockets[0].getsockname()[1]})
+        begun_s = time.monotonic()
+        running(driver)
+        await until(lambda: sink.links("AGV1") == ["down"], "told")
+        assert time.monotonic() - begun_s < way.TIMEOUT_S
+        assert "closed the connection before it answered: it took the connection" in sink.reason("AGV1")

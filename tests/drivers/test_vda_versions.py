@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +30,8 @@ VERSIONS = {"AGV20": "2.0.0", "AGV21": "2.1.0", "AGV30": "3.0.0"}
 INTERFACES = {"AGV20": "uagv", "AGV21": "uagv", "AGV30": "vda5050"}
 NOW = "2026-01-02T03:04:05.678Z"
 LATER_NS = 10**18
+MAKER = f"maker-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+"""Two workers may talk to the same outside broker at the same time."""
 SPEED = 10
 SCHEMAS = Path(__file__).resolve().parents[3] / "shared" / "vda5050"
 NO_SCHEMA = {("2.0.0", "factsheet"): "2.0 describes the factsheet in its text only and ships no schema of it"}
@@ -43,7 +46,7 @@ def site(folder: Path) -> Path:
     devices = [
         {
             "id": name, "type": "agv", "home": f"A{n}",
-            "connection": {"manufacturer": "stellwerk", "serial": name.lower(), "interface": INTERFACES[name]},
+            "connection": {"manufacturer": MAKER, "serial": name.lower(), "interface": INTERFACES[name]},
         }
         for n, name in enumerate(VERSIONS)
     ]  # fmt: skip
@@ -96,8 +99,8 @@ async def port(request: pytest.FixtureRequest, outside_broker: Callable[[], int]
 @pytest.fixture
 async def fleet(port: int, tmp_path: Path) -> AsyncIterator[Fleet]:
     fleet = Fleet(Plant(layout.read(site(tmp_path)), random.Random(1).random), port)
-    async with aiomqtt.Client("127.0.0.1", port, identifier="listener") as client:
-        await client.subscribe([("uagv/+/stellwerk/#", 1), ("vda5050/+/stellwerk/#", 1)])
+    async with aiomqtt.Client("127.0.0.1", port, identifier=f"listener-{MAKER}") as client:
+        await client.subscribe([(f"uagv/+/{MAKER}/#", 1), (f"vda5050/+/{MAKER}/#", 1)])
         tasks = [asyncio.create_task(fleet.listen(client)), asyncio.create_task(fleet.drive_on())]
         try:
             for vehicle in fleet.vehicles.values():
@@ -117,7 +120,7 @@ def driver(fleet: Fleet, sink: Any, profile: Any) -> VdaDriver:
             {
                 "id": name, "type": "agv", "driver": "vda5050", "profile": f"vda5050-{version[:3]}", "home": "A0",
                 "connection": {
-                    "port": fleet.port, "manufacturer": "stellwerk", "serial": name.lower(),
+                    "port": fleet.port, "manufacturer": MAKER, "serial": name.lower(),
                     "interface": INTERFACES[name],
                 },
             }
@@ -180,7 +183,7 @@ async def test_one_vehicle_of_each_version_works_in_one_fleet(fleet, driver, sin
         assert (sheet.speed_max_mm_s, sheet.length_mm, sheet.width_mm) == (1500, 900, 600)
         assert any(device == name and values.get("x_mm") == 3000 for device, values in sink.live)
     roots = {topic.rpartition("/")[0] for topic, _ in fleet.seen}
-    assert roots == {"uagv/v2/stellwerk/agv20", "uagv/v2/stellwerk/agv21", "vda5050/v3/stellwerk/agv30"}
+    assert roots == {f"uagv/v2/{MAKER}/agv20", f"uagv/v2/{MAKER}/agv21", f"vda5050/v3/{MAKER}/agv30"}
     assert fleet.plant.loads() == {f"L{n}": name for n, name in enumerate(VERSIONS)}
     assert not sink.bad
 
@@ -260,7 +263,7 @@ async def test_a_vehicle_of_another_version_is_not_up_and_says_why(fleet, driver
     await until(lambda: fleet.sent("AGV21", "state"))
     state = {**fleet.sent("AGV21", "state")[-1], "version": "3.0.0"}
     async with aiomqtt.Client("127.0.0.1", fleet.port, identifier="stranger") as stranger:
-        await stranger.publish("uagv/v2/stellwerk/agv21/state", json.dumps(state), qos=1)
+        await stranger.publish(f"uagv/v2/{MAKER}/agv21/state", json.dumps(state), qos=1)
     await until(lambda: "down" in sink.links("AGV21"), "the strange state is refused")
     down = next(post for post in sink.posts if getattr(post, "state", "") == "down")
     assert down.reason.startswith("AGV21: vehicle speaks VDA 5050 3.0.0, its profile says 2.1.0: give it the profile")
