@@ -33,6 +33,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from bench.memory import watched
 from bench.quantile import quantile
 from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.wire import Wires
 from gateway.contract import Command
 from gateway.devices.conveyor import Induct
 from gateway.site import ConveyorSpec, Profile
@@ -138,7 +139,7 @@ def _spec(number: int, port: int) -> ConveyorSpec:
     return ConveyorSpec.model_validate(
         {
             "id": f"C{number}", "type": "conveyor", "driver": "modbus", "profile": "bench", "zones": 1,
-            "connection": {"host": "127.0.0.1", "port": port},
+            "connection": {"host": f"127.0.0.{number + 1}", "port": port},
             "runs": [{"from": "A", "to": "B", "zone_first": 1, "zone_last": 1, "loads_max": 1}],
         }
     )  # fmt: skip
@@ -154,8 +155,11 @@ async def _measure(port: int, seconds: float) -> Numbers:
 
 async def _driver(port: int, seconds: float) -> Numbers:
     sink, profile = _Sink(), _profile()
+    # As the gateway does: the drivers know of one another's writes. An address each, so a connection each.
+    wires = Wires()
     drivers = [
-        ModbusDriver(_spec(n, port), profile, sink, time.time_ns, rng=random.Random(n)) for n in range(CONNECTIONS)
+        ModbusDriver(_spec(n, port), profile, sink, time.time_ns, rng=random.Random(n), wires=wires)
+        for n in range(CONNECTIONS)
     ]
     async with _running(drivers):
         async with asyncio.timeout(READY_S_MAX):

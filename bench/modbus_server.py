@@ -18,6 +18,8 @@ from typing import cast
 
 import uvloop
 
+HOSTS = 8
+"""127.0.0.1 and on: an address for each of so many devices."""
 REGISTERS = 65_536
 SPREAD_FROM, SPREAD_TO = 600, 12_500
 _MAILBOX_EPOCH, _MAILBOX_SEQ = 20_001, 20_007
@@ -84,7 +86,9 @@ async def serve(changing: int, every_ms: int) -> None:
     devices: set[Device] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Device(devices), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    port = server.sockets[0].getsockname()[1]
+    others = [await loop.create_server(lambda: Device(devices), f"127.0.0.{n}", port) for n in range(2, HOSTS + 1)]
+    print(port, flush=True)
     closing = loop.run_in_executor(None, sys.stdin.read)
     rng, beat = random.Random(1), 0
     while not closing.done():
@@ -94,7 +98,8 @@ async def serve(changing: int, every_ms: int) -> None:
             for address in rng.sample(range(SPREAD_FROM, SPREAD_TO), changing):
                 device.put(address, beat)
         await asyncio.wait({closing}, timeout=every_ms / 1000)
-    server.close()
+    for each in (server, *others):
+        each.close()
 
 
 def main() -> None:

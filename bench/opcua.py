@@ -170,10 +170,10 @@ async def _driver(plant: Plant, seconds: float) -> Numbers:
         async with asyncio.timeout(READY_S_MAX):
             await kernel.up.wait()
         await asyncio.sleep(SETTLE_S)
-        before = gaps.seen
+        gaps.begin()
         async with watched() as memory:
             found = await _rounds(plant, seconds)
-        taken = {"changes_per_s": (gaps.seen - before) / seconds, "changes": gaps.seen, "lost": gaps.lost}
+        taken = {"changes_per_s": gaps.seen / seconds, "changes": gaps.seen, "lost": gaps.lost}
     found.update(taken, rss_first_mib=memory.first_mib, rss_last_mib=memory.last_mib)
     return {**found, "bad_values": kernel.bad, "sends_failed": kernel.failed}
 
@@ -210,9 +210,13 @@ class _Gaps:
         self._take = driver._picture.take
         driver._picture.take = self._count  # type: ignore[method-assign]
 
+    def begin(self) -> None:
+        """Count from here: until all items were made, values went by that nobody watched yet."""
+        self.seen = self.lost = 0
+        self._last.clear()
+
     def _count(self, signal: Bound, raw: Any, status: int) -> None:
         if signal.name.startswith("tag_"):
-            # The first value comes twice: by the Read at the beginning, and by the new item.
             self.lost += max(0, raw - self._last.get(signal.name, raw) - 1)
             self._last[signal.name] = raw
             self.seen += 1

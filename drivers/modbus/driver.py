@@ -15,7 +15,8 @@ from drivers.levels import Levels
 from drivers.link import Backoff, Link, LinkLostError, honour_cancellation, require_not_ours
 from drivers.meter import Meter
 from drivers.modbus.binding import bind_registers
-from drivers.modbus.registers import Layout, RegisterPicture, Write, plan, plan_writes, words_of
+from drivers.modbus.picture import RegisterPicture, words_of
+from drivers.modbus.registers import Layout, Write, plan, plan_writes
 from drivers.modbus.requests import exception_code, read, write, write_and_read
 from drivers.modbus.verify import Verification
 from drivers.modbus.wire import NotSentError, Seat, Wires
@@ -72,6 +73,8 @@ class ModbusDriver:
         self._clock_ns = clock_ns
         binding = bind_registers(profile, zones=spec.zones)
         self._signals = binding.signals
+        # A command is put together from few signals, however many the profile has.
+        self._mailbox = {name: s for name, s in self._signals.items() if s.writable or name.startswith("cmd_")}
         self._layout = Layout(profile.byte_order, profile.word_order, profile.string_byte_order or "")
         self._verification = Verification(profile, self._signals)
         self._picture = RegisterPicture(
@@ -96,7 +99,8 @@ class ModbusDriver:
             sink,
             profile.handshake.stale_ms,
         )
-        self._backoff = Backoff(rng or random.Random())
+        self._rng = rng or random.Random()
+        self._backoff = Backoff(self._rng)
         self._beat = Beat()
         self._stopping = False
         # Two commands must not mix their writes: one payload would go out under the other's number.
@@ -125,7 +129,7 @@ class ModbusDriver:
             raise NotWritten(text, certain=True)
         try:
             payload = conveyor.encode(command.action)
-            values = mailbox(self._signals, payload, epoch=command.epoch, seq=command.seq)
+            values = mailbox(self._mailbox, payload, epoch=command.epoch, seq=command.seq)
             writes = plan_writes(values, self._layout)
         except WriteRefusedError as refused:
             raise NotWritten(f"{self.device}: {refused}", certain=True) from None
@@ -169,6 +173,9 @@ class ModbusDriver:
         self._picture.forget()
         self._levels.connected(int(start_s * 1e9))
         due_s = dict.fromkeys(("fast", "slow", "beat"), start_s)
+        # All devices of a hall come up in one moment: their polls must not stay in step, or they would all be in the
+        # way of one another at once.
+        spread_s = self._rng.uniform(0.0, 1.0)
         while True:
             honour_cancellation()
             now_s = loop.time()
@@ -178,8 +185,9 @@ class ModbusDriver:
             changed, self._read_along = self._read_along, False
             for poll, period_s in self._period_s.items():
                 if now_s >= due_s[poll]:
-                    due_s[poll] = now_s + period_s
+                    due_s[poll] = now_s + period_s * (1.0 + spread_s)
                     changed = await self._read(seat, poll) or changed
+            spread_s = 0.0
             came_up = self._levels.step(
                 self._picture.values,
                 problem=self._picture.problem,

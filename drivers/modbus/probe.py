@@ -11,7 +11,8 @@ from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
 
 from drivers.link import LinkLostError
 from drivers.modbus.binding import bind_registers
-from drivers.modbus.registers import BIT_TABLES, Block, Layout, decode, plan, words_of
+from drivers.modbus.picture import words_of
+from drivers.modbus.registers import BIT_TABLES, Block, Layout, decode, plan
 from drivers.modbus.requests import device_objects, exception_code, read
 from drivers.modbus.wire import Seat, Wire
 from drivers.probe import SAMPLES, Check, Examination, Found, Reading, Verdict, quantiles_ms, reach

@@ -9,12 +9,44 @@ from contextlib import asynccontextmanager
 
 WRITES_IN_A_ROW_MAX = 8
 """After so many writes a waiting read has its turn: the values that decide about writing must not grow old."""
+HELD_S_MAX = 0.005
+"""So long may writes on other connections hold up a read: far below any poll period that makes sense."""
 WAITING_MAX = 256
 """Requests that may wait, of either kind; one more is refused."""
 
 
 class CrowdedError(Exception):
     """Too many requests wait for the connection; this one has not been sent."""
+
+
+class RightOfWay:
+    """Between the connections of one gateway: while something is written on any, no new read is begun on the others.
+
+    They share one event loop, where a hundred reads under way would each come before the write's answer. A write that
+    is not answered holds the reads up for HELD_S_MAX only.
+    """
+
+    def __init__(self) -> None:
+        self.writes = 0
+        """Under way or waiting for their turn."""
+        self._none_left: asyncio.Future[None] | None = None
+
+    def write_begins(self) -> None:
+        self.writes += 1
+
+    def write_ends(self) -> None:
+        self.writes -= 1
+        if not self.writes and self._none_left is not None:
+            self._none_left.set_result(None)
+            self._none_left = None
+
+    async def let_writes_pass(self) -> None:
+        """Wait until no write is left, or for HELD_S_MAX."""
+        if not self.writes:
+            return
+        if self._none_left is None:
+            self._none_left = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._none_left,), timeout=HELD_S_MAX)
 
 
 class Turns:

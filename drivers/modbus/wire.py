@@ -26,7 +26,7 @@ from drivers.modbus.replies import Note, ReplyGuard
 from drivers.modbus.requests import exception_code
 from drivers.modbus.serial_line import SETTLED_S, LineGuard, SettingsError, serial_client, silence_s
 from drivers.modbus.tls import tls_context
-from drivers.modbus.turns import CrowdedError, Turns
+from drivers.modbus.turns import CrowdedError, RightOfWay, Turns
 from gateway.site.model import ModbusConnection, ModbusTls
 
 _NOT_BEHIND_THE_GATEWAY = (0x0A, 0x0B)
@@ -50,7 +50,10 @@ class Seat:
 class Wire:
     """The connection to one address; open while somebody sits at it."""
 
-    def __init__(self, connection: ModbusConnection, capture: Capture | None = None) -> None:
+    def __init__(
+        self, connection: ModbusConnection, capture: Capture | None = None, right_of_way: RightOfWay | None = None
+    ) -> None:
+        self._right_of_way = right_of_way or RightOfWay()
         self._connection = connection
         self._address = connection.address
         self._silence_s = silence_s(connection.serial) if connection.serial is not None else 0.0
@@ -98,6 +101,17 @@ class Wire:
         `what` says in errors what was asked. Raises NotSentError where nothing went out, LinkLostError where an answer
         is missing or wrong; either way the seat has to be left.
         """
+        if writing:
+            self._right_of_way.write_begins()
+            try:
+                return await self._ask_in_turn(seat, what, request, writing)
+            finally:
+                self._right_of_way.write_ends()
+        if self._right_of_way.writes:
+            await self._right_of_way.let_writes_pass()
+        return await self._ask_in_turn(seat, what, request, writing)
+
+    async def _ask_in_turn(self, seat: Seat, what: object, request: ModbusPDU, writing: bool) -> bytes:
         if not self._turns.take_free(writing):
             try:
                 await self._turns.wait(writing)
@@ -288,6 +302,7 @@ class Wires:
 
     def __init__(self, capture: Capture | None = None) -> None:
         self._capture = capture
+        self._right_of_way = RightOfWay()
         self._by_address: dict[tuple[str, ModbusTls | None], Wire] = {}
 
     def to(self, connection: ModbusConnection) -> Wire:
@@ -295,6 +310,6 @@ class Wires:
         key = (connection.address, connection.tls)
         wire = self._by_address.get(key)
         if wire is None:
-            wire = self._by_address[key] = Wire(connection, self._capture)
+            wire = self._by_address[key] = Wire(connection, self._capture, self._right_of_way)
         wire.expect(connection.timeout_ms)
         return wire

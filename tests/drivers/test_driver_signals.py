@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from drivers.handshake import Heartbeat, RingCursor
 from drivers.link import BACKOFF_MAX_S, Backoff
 from drivers.loopback import LoopbackDriver
-from drivers.modbus.registers import GAP_MAX, Layout, RegisterPicture, Write, decode, encode, plan, plan_writes
+from drivers.modbus.picture import RegisterPicture
+from drivers.modbus.registers import GAP_MAX, Layout, Write, decode, encode, plan, plan_writes
 from drivers.signals import BadValueError, Bound, WriteRefusedError, bind, mailbox
 from gateway.contract import Command, NotWritten
 from gateway.site import Profile

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from drivers.modbus.binding import bind_registers
 from drivers.modbus.driver import ModbusDriver
-from drivers.modbus.registers import Flag, Layout, RegisterPicture, decode, plan
+from drivers.modbus.picture import RegisterPicture
+from drivers.modbus.registers import Flag, Layout, decode, plan
 from drivers.signals import BadValueError, Bound
 from gateway.contract import Command, NotWritten, Scalar
 from gateway.devices import conveyor

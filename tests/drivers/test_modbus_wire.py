@@ -17,7 +17,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.registers import Write
 from drivers.modbus.requests import exception_code, write
-from drivers.modbus.turns import WAITING_MAX, WRITES_IN_A_ROW_MAX, CrowdedError, Turns
+from drivers.modbus.turns import HELD_S_MAX, WAITING_MAX, WRITES_IN_A_ROW_MAX, CrowdedError, RightOfWay, Turns
 from drivers.modbus.wire import Wires
 from gateway.contract import Command
 from gateway.devices.conveyor import Discharge
@@ -251,3 +251,25 @@ async def test_a_bit_is_written_on_the_wire_without_touching_the_others():
         assert seen[-1][1:] == (4, [left])
     wire.leave(seat)
     await server.shutdown()
+
+
+async def test_while_something_is_written_no_read_begins_on_another_connection():
+    way = RightOfWay()
+    way.write_begins()
+    waiting = asyncio.create_task(way.let_writes_pass())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    way.write_ends()
+    await asyncio.wait_for(waiting, HELD_S_MAX * 100)
+    await way.let_writes_pass()
+
+
+async def test_a_write_that_is_never_answered_holds_reads_up_for_a_moment_only():
+    way = RightOfWay()
+    way.write_begins()
+    begun_s = asyncio.get_running_loop().time()
+    await asyncio.gather(way.let_writes_pass(), way.let_writes_pass())
+    assert asyncio.get_running_loop().time() - begun_s >= HELD_S_MAX
+    assert way.writes == 1
+    way.write_ends()
+    assert way.writes == 0

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.registers import Layout, RegisterPicture, Write, decode, encode, plan, plan_writes, words_of
+from drivers.modbus.picture import RegisterPicture, words_of
+from drivers.modbus.registers import Layout, Write, decode, encode, plan, plan_writes
 from drivers.signals import BadValueError, Bound, WriteRefusedError, bind
 from gateway.site import Profile
 from gateway.site.profile import REGISTERS
