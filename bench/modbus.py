@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import random
 import shutil
@@ -23,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from bench.memory import watched
 from bench.quantile import quantile
+from bench.running import running
 from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.wire import Wires
 from gateway.contract import Command
@@ -161,7 +161,7 @@ async def _driver(port: int, seconds: float) -> Numbers:
         ModbusDriver(_spec(n, port), profile, sink, time.time_ns, rng=random.Random(n), wires=wires)
         for n in range(CONNECTIONS)
     ]
-    async with _running(drivers):
+    async with running(*drivers):
         async with asyncio.timeout(READY_S_MAX):
             while len(sink.up) < CONNECTIONS:  # noqa: ASYNC110 - a sink has no event
                 await asyncio.sleep(0.05)
@@ -182,17 +182,6 @@ async def _driver(port: int, seconds: float) -> Numbers:
         "modbus.writes_failed": failed,
         **memory.figures("modbus"),
     }
-
-
-@contextlib.asynccontextmanager
-async def _running(drivers: Sequence[ModbusDriver]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(driver.run()) for driver in drivers]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _window(drivers: Sequence[ModbusDriver], seconds: float) -> tuple[float, float, int]:

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ import uvloop
 from bench import opcua_bare
 from bench.memory import watched
 from bench.quantile import quantile
+from bench.running import running
 from drivers.opcua.driver import OpcuaDriver
 from drivers.signals import Bound, bind
 from gateway.contract import Command, LinkChanged, Notice
@@ -166,7 +167,7 @@ async def _driver(plant: Plant, seconds: float) -> Numbers:
     kernel = _Kernel()
     driver = OpcuaDriver(spec, profile(), kernel, time.time_ns, rng=random.Random(1))
     kernel.driver, gaps = driver, _Gaps(driver)
-    async with _running(driver):
+    async with running(driver):
         async with asyncio.timeout(READY_S_MAX):
             await kernel.up.wait()
         await asyncio.sleep(SETTLE_S)
@@ -259,16 +260,6 @@ class _Kernel:
 
     def bad_value(self, *_: object) -> None:
         self.bad += 1
-
-
-@contextlib.asynccontextmanager
-async def _running(driver: OpcuaDriver) -> AsyncIterator[None]:
-    task = asyncio.create_task(driver.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 if __name__ == "__main__":

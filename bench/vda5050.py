@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ import uvloop
 
 from bench.memory import watched
 from bench.quantile import quantile
+from bench.running import running
 from bench.vda5050_fleet import MANUFACTURER
 from drivers.vda5050.driver import VdaDriver
 from gateway.contract import LinkChanged, Report
@@ -164,7 +165,7 @@ async def _driver(port: int, vehicles: int, seconds: float) -> Numbers:
     specs = [_spec(n, port, "benchdriver") for n in range(vehicles)]
     driver = VdaDriver(specs, {"bench": profile}, sink, time.time_ns, lambda: "2026-01-01T00:00:00.000Z",
                        rng=random.Random(1))  # fmt: skip
-    async with _running(driver):
+    async with running(driver):
         fleet = await _Fleet.start(port, "benchdriver", vehicles)
         async with asyncio.timeout(READY_S_MAX):
             while len(sink.up) < vehicles:  # noqa: ASYNC110 - a sink has no event
@@ -205,16 +206,6 @@ def _spec(number: int, port: int, interface: str) -> AgvSpec:
             "connection": {"port": port, "interface": interface, "manufacturer": MANUFACTURER, "serial": f"v{number}"},
         }
     )  # fmt: skip
-
-
-@contextlib.asynccontextmanager
-async def _running(driver: VdaDriver) -> AsyncIterator[None]:
-    task = asyncio.create_task(driver.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _bare(port: int, vehicles: int, seconds: float) -> Numbers:
