@@ -23,3 +23,16 @@ def free_port() -> Callable[[], int]:
             return int(probe.getsockname()[1])
 
     return find
+
+
+@pytest.fixture
+def outside_broker(request: pytest.FixtureRequest) -> Callable[[], int]:
+    """The port of a broker that is not ours, from STELLWERK_TEST_MQTT=127.0.0.1:1883; skips, or fails, without."""
+    import peers  # only where it is wanted: it brings the drivers with it
+
+    def port() -> int:
+        found = peers.outside_broker(request.node)
+        peers.met(request.node, "Mosquitto, with our simulated vehicles")
+        return found
+
+    return port

@@ -119,22 +119,6 @@ async def running() -> AsyncIterator[Callable[[Any], asyncio.Task[None]]]:
 
 
 @pytest.fixture
-def outside_broker() -> Callable[[], int]:
-    """The port of a broker that is not ours (Mosquitto), from STELLWERK_TEST_MQTT=127.0.0.1:1883; skips without."""
-
-    def port() -> int:
-        address = os.environ.get("STELLWERK_TEST_MQTT", "")
-        if not address:
-            reason = "STELLWERK_TEST_MQTT is not set (host:port of an MQTT broker on this machine)"
-            if os.environ.get("STELLWERK_TEST_REQUIRE") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
-        return int(address.rpartition(":")[2])
-
-    return port
-
-
-@pytest.fixture
 def vda_schemas() -> Path:
     """The folder of the official VDA 5050 2.1.0 schemas."""
     named = os.environ.get("STELLWERK_VDA5050_SCHEMAS")

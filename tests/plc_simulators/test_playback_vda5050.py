@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiomqtt
@@ -27,17 +26,13 @@ async def broker() -> AsyncIterator[EmbeddedBroker]:
 
 
 @pytest.fixture(params=["embedded", "outside"])
-async def port(request: pytest.FixtureRequest, broker: EmbeddedBroker) -> AsyncIterator[int]:
+async def port(
+    request: pytest.FixtureRequest, broker: EmbeddedBroker, outside_broker: Callable[[], int]
+) -> AsyncIterator[int]:
     if request.param == "embedded":
         yield broker.port
         return
-    address = os.environ.get("STELLWERK_TEST_MQTT", "")
-    if not address:
-        reason = "STELLWERK_TEST_MQTT is not set (host:port of an MQTT broker on this machine)"
-        if os.environ.get("STELLWERK_TEST_REQUIRE") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    outside = int(address.rpartition(":")[2])
+    outside = outside_broker()
     yield outside
     async with aiomqtt.Client("127.0.0.1", outside) as client:
         await client.publish(f"{ROOT}/connection", b"", qos=1, retain=True)

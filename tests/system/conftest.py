@@ -52,6 +52,7 @@ class House:
 
     stellwerk = STELLWERK
     demo_site = DEMO
+    devices_away = DEVICES_AWAY
 
     def __init__(self) -> None:
         self._started: list[asyncio.subprocess.Process] = []

@@ -16,13 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.shell.config.profiles import SHIPPED
 
 WIRED = ["C1", "C2", "S1", "RC1", "AGV1", "AGV2", "AGV3", "AGV4", "AGV5", "AGV6"]
-AWAY = {
-    "STELLWERK_C1_PORT": "2",
-    "STELLWERK_C2_PORT": "3",
-    "STELLWERK_S1_URL": "opc.tcp://127.0.0.1:4/",
-    "STELLWERK_RC1_URL": "opc.tcp://127.0.0.1:5/",
-    "STELLWERK_MQTT_PORT": "6",
-}
 
 
 async def test_doctor_finds_a_whole_plant_well(house: Any, plant: Any) -> None:
@@ -44,7 +37,7 @@ async def test_doctor_finds_a_whole_plant_well(house: Any, plant: Any) -> None:
 
 
 async def test_doctor_says_what_to_do_about_a_plant_that_is_away(house: Any) -> None:
-    code, out, _ = await house.run(house.stellwerk, "doctor", house.demo_site, env=AWAY)
+    code, out, _ = await house.run(house.stellwerk, "doctor", house.demo_site, env=house.devices_away)
     assert code == 1
     assert out.count("refused the connection") == len(WIRED)
     assert "→ the machine is there but nothing listens: check the port" in out
@@ -72,7 +65,7 @@ async def test_doctor_names_a_register_that_is_not_what_the_profile_says(
 @pytest.mark.parametrize("command", ["doctor", "browse"])
 async def test_a_device_that_is_not_there_is_refused_with_those_that_are(house: Any, command: str) -> None:
     device = ["--device", "C9"] if command == "doctor" else ["C9"]
-    code, _, said = await house.run(house.stellwerk, command, house.demo_site, *device, env=AWAY)
+    code, _, said = await house.run(house.stellwerk, command, house.demo_site, *device, env=house.devices_away)
     assert code == 2
     assert "C9" in said
     assert "C1, C2, S1" in " ".join(said.split())
@@ -90,7 +83,7 @@ async def test_browse_shows_registers_nodes_and_topics(house: Any, plant: Any) -
 
 
 async def test_browse_of_a_device_that_is_away_names_doctor(house: Any) -> None:
-    code, _, said = await house.run(house.stellwerk, "browse", house.demo_site, "C1", env=AWAY)
+    code, _, said = await house.run(house.stellwerk, "browse", house.demo_site, "C1", env=house.devices_away)
     assert code == 1
     assert "stellwerk doctor --device C1" in said.replace("`", "")
 
