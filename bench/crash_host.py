@@ -209,8 +209,13 @@ class Host:
             await asyncio.sleep(PEOPLE_LOOK_S)
 
     def _task(self, load: str, place: str, tried: int) -> str:
-        """What a person at that place does with that load: the pick, or one of the clarifications."""
-        order, steps = self._order_of[load]
-        if place != "LANE-R":
-            return f"{order}/pick" if "pick" in steps else ""
-        return f"{order}/ship/clarify{tried % CLARIFICATIONS_MAX + 1}" if "ship" in steps else ""
+        return task_before(*self._order_of[load], place, tried)
+
+
+def task_before(order: str, steps: list[str], place: str, tried: int) -> str:
+    """What a person at `place` does with a load of that order: the pick, or one of the clarifications; "" is nothing."""
+    if place != "LANE-R":
+        return f"{order}/pick" if "pick" in steps else ""
+    # What is to be decanted comes over the sorter as well, and may not be read there.
+    over_sorter = next((step for step in steps if step in ("ship", "decant")), None)
+    return f"{order}/{over_sorter}/clarify{tried % CLARIFICATIONS_MAX + 1}" if over_sorter else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import crash
+from bench import crash, crash_host
 from bench.crash_course import Report
 from bench.crash_gateway import LogTail
 from bench.crash_ledger import Balance, Ledger, Truth
@@ -58,6 +58,23 @@ async def test_kills_lose_nothing_and_repeat_nothing(house: Any, tmp_path: Path)
     assert numbers["complaints"] == numbers["bad_stops"] == []
     assert (tmp_path / "data" / "simulators.log").read_text("utf-8") == ""
     assert "balance     good" in out
+
+
+# --- people: whatever lies before them is somebody's work ---
+
+
+@pytest.mark.parametrize(
+    ("steps", "place", "task"),
+    [
+        (["ship"], "LANE-R", "O1/ship/clarify1"),
+        (["pick", "ship"], "LANE-R", "O1/ship/clarify1"),
+        (["decant", "store"], "LANE-R", "O1/decant/clarify1"),
+        (["pick", "ship"], "WS1-BENCH", "O1/pick"),
+        (["ship"], "WS1-BENCH", ""),
+    ],
+)
+def test_a_person_knows_the_work_before_them(steps: list[str], place: str, task: str) -> None:
+    assert crash_host.task_before("O1", steps, place, 0) == task
 
 
 # --- the ledger: each thing that can be wrong is seen ---
