@@ -213,7 +213,7 @@ class Host:
 
 
 def task_before(order: str, steps: list[str], place: str, tried: int) -> str:
-    """What a person at `place` does with a load of that order: the pick, or one of the clarifications; "" is nothing."""
+    """What a person at `place` does with a load of that order: the pick or one of the clarifications; "": nothing."""
     if place != "LANE-R":
         return f"{order}/pick" if "pick" in steps else ""
     # What is to be decanted comes over the sorter as well, and may not be read there.

@@ -15,7 +15,7 @@ import aiomqtt
 
 from drivers.link import LinkLostError
 from gateway.site import AgvSpec, VdaConnection
-from gateway.site.model import MqttTls
+from gateway.site.mqtt import MqttTls
 
 KEEPALIVE_S = 2
 """A frozen broker is noticed within twice this time."""

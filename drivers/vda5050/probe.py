@@ -24,7 +24,7 @@ from drivers.vda5050.version import Version
 from gateway.contract import Scalar
 from gateway.devices.agv import AgvReport
 from gateway.site import AgvSpec, Profile
-from gateway.site.model import MqttTls
+from gateway.site.mqtt import MqttTls
 
 OFFSET_MS_MAX = 1_000
 """Leases and logs of both sides can't be compared beyond it."""

@@ -29,8 +29,8 @@ _effects = msgspec.msgpack.Encoder()
 class Outlet(Protocol):
     """Where an engine tells what came out of an input."""
 
-    def release(self, at_ns: int, effect: Effect) -> None:
-        """The input behind `effect` is durable: it may leave the house."""
+    def release(self, entered: Input, number: int, effect: Effect) -> None:
+        """`effect` is what `entered` drew as its `number`th (0, 1 …) and may leave the house: the input is durable."""
 
     def set_aside(self, body: object, error: Exception) -> None:
         """`body` can't be written down and is not acted on: no journal could explain it later."""
@@ -142,7 +142,7 @@ class Engine:
                 self.status = HALTED
                 self._outlet.halted(entered, error)
                 return
-            for effect in effects:
+            for number, effect in enumerate(effects):
                 drawn.update(_effects.encode(effect))
-                self._outlet.release(entered.at_ns, effect)
+                self._outlet.release(entered, number, effect)
         self._drawn.append((inputs[0].seq, inputs[-1].seq, drawn.digest()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.contract import (
     AlarmEvent,
@@ -25,6 +25,7 @@ from gateway.contract import (
     OrderEvent,
     Reply,
     Request,
+    Scalar,
     ShellAlarm,
     SiteChanged,
     Started,
@@ -38,6 +39,8 @@ from gateway.shell.journal import Journal, JournalError
 from gateway.shell.logs import Log
 from gateway.shell.outbox import Outbox
 from gateway.shell.supervisor import keep_running
+
+Heard = Callable[[int, int, int, Effect], None]
 
 BATCH_MAX = 256
 EVENTS_KEPT_MAX = 1_000
@@ -71,6 +74,7 @@ class Runtime:
         self._asked: dict[tuple[str, str], list[asyncio.Future[Reply]]] = {}
         self._drivers = list({id(d): d for d in drivers.values()}.values())
         self._site_said = site
+        self._listeners: list[Heard] = []
         boxes = {id(d): Outbox(d, inbox, log) for d in self._drivers}
         self._outboxes = {device: boxes[id(d)] for device, d in drivers.items()}
         self._boxes = list(boxes.values())
@@ -79,6 +83,15 @@ class Runtime:
     def status(self) -> str:
         """HEALTHY, JOURNAL_FULL or HALTED."""
         return self._engine.status
+
+    @property
+    def telemetry(self) -> Mapping[DeviceId, Mapping[str, Scalar]]:
+        """Live values of devices that the kernel does not need."""
+        return self.inbox.telemetry_by_device
+
+    def now_ns(self) -> int:
+        """Kernel time."""
+        return self._clock.now_ns()
 
     async def run(self, version: str) -> None:
         """Operate until cancelled; then bring outputs to their known state and close the journal."""
@@ -116,11 +129,15 @@ class Runtime:
         """Put a request to the kernel; the answer comes when it is durable. A full journal refuses at once."""
         if self.status != HEALTHY:
             return Reply(
-                client, request_id, False, f"not accepted, nothing stored: the gateway's state is {self.status}"
+                client,
+                request_id,
+                False,
+                f"not accepted, nothing stored: the gateway's state is {self.status}",
+                "unavailable",
             )
         if self.inbox.is_full:
             return Reply(
-                client, request_id, False, "not accepted, nothing stored: too much is waiting; ask again later"
+                client, request_id, False, "not accepted, nothing stored: too much is waiting; ask again later", "limit"
             )
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._asked.setdefault((client, request_id), []).append(future)
@@ -147,7 +164,9 @@ class Runtime:
         """See `Outlet.set_aside`."""
         self._log.error("input can't be journaled and is set aside", input=repr(body)[:500], cause=str(error))
         if isinstance(body, HostRequest):
-            self._resolve(Reply(body.client, body.request_id, False, f"not accepted, can't be stored: {error}"))
+            self._resolve(
+                Reply(body.client, body.request_id, False, f"not accepted, can't be stored: {error}", "invalid")
+            )
 
     def journal_full(self, problem: str) -> None:
         """See `Outlet.journal_full`."""
@@ -171,8 +190,17 @@ class Runtime:
         """See `Outlet.no_snapshot`."""
         self._log.warning("no room for a snapshot", cause=str(error))
 
-    def release(self, at_ns: int, effect: Effect) -> None:
+    def listen(self, listener: Heard) -> Callable[[], None]:
+        """Tell `listener` (input's number, effect's number in it, time, effect) of every effect from now on; call what
+        is returned to end that. It returns at once and never raises."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def release(self, entered: Input, number: int, effect: Effect) -> None:
         """See `Outlet.release`."""
+        at_ns = entered.at_ns
+        for listener in self._listeners:
+            listener(entered.seq, number, at_ns, effect)
         match effect:
             case Command() | Consume():
                 box = self._outboxes.get(effect.device)
@@ -207,7 +235,7 @@ class Runtime:
         for (client, request_id), futures in self._asked.items():
             for future in futures:
                 if not future.done():
-                    future.set_result(Reply(client, request_id, False, reason))
+                    future.set_result(Reply(client, request_id, False, reason, "unavailable"))
         self._asked.clear()
 
     async def _stop_drivers(self) -> None:

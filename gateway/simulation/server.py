@@ -245,7 +245,7 @@ class Server:
 
     # --- what the engine tells ---
 
-    def release(self, at_ns: int, effect: Effect) -> None:
+    def release(self, entered: Input, number: int, effect: Effect) -> None:  # noqa: ARG002 - the protocol's
         """See `Outlet.release`."""
         if self._journal.crash_at == "in release":
             raise Crash
@@ -265,7 +265,7 @@ class Server:
             case OrderEvent() | AlarmEvent() | Note():
                 pass
             case _:
-                raise AssertionError(f"an effect that nobody knows: {effect!r} at {at_ns}")
+                raise AssertionError(f"an effect that nobody knows: {effect!r} at {entered.at_ns}")
 
     def set_aside(self, body: object, error: Exception) -> None:
         """See `Outlet.set_aside`."""

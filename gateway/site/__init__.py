@@ -1,8 +1,9 @@
 """The typed site model: all that the YAML says, immutable while in force, and its cross-checks."""
 
+from gateway.site.channels import ChannelSpec
+from gateway.site.http import HttpSpec
 from gateway.site.model import (
     AgvSpec,
-    ChannelSpec,
     ConveyorSpec,
     DeviceSpec,
     EdgeSpec,
@@ -25,7 +26,10 @@ from gateway.site.model import (
     VdaConnection,
     WorkstationSpec,
 )
+from gateway.site.mqtt import BrokerSpec, MqttTls
+from gateway.site.outward import OutwardSpec
 from gateway.site.profile import Profile, SignalSpec
+from gateway.site.spec import Spec
 
 
 def encode_site(site: Site) -> str:
@@ -40,17 +44,21 @@ def decode_site(text: str) -> Site:
 
 __all__ = [
     "AgvSpec",
+    "BrokerSpec",
     "ChannelSpec",
     "ConveyorSpec",
     "DeviceSpec",
     "EdgeSpec",
+    "HttpSpec",
     "LocationSpec",
     "MapSpec",
     "MetricsSpec",
     "ModbusConnection",
+    "MqttTls",
     "NodeSpec",
     "OpcuaConnection",
     "OpcuaSecurity",
+    "OutwardSpec",
     "PersonSpec",
     "PolicySpec",
     "Profile",
@@ -62,6 +70,7 @@ __all__ = [
     "SortPlanSpec",
     "SorterLaneSpec",
     "SorterSpec",
+    "Spec",
     "VdaConnection",
     "WorkstationSpec",
     "decode_site",

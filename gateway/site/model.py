@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from gateway.site.channels import ChannelSpec
+from gateway.site.http import HttpSpec
+from gateway.site.mqtt import MqttTls
+from gateway.site.outward import OutwardSpec
 from gateway.site.profile import Profile
-
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,47}$")]
-Positive = Annotated[int, Field(ge=1)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+from gateway.site.spec import Id, Port, Positive, Spec
 
 
 class SiteInfo(Spec):
@@ -170,25 +167,6 @@ class OpcuaConnection(Spec):
     """Must be said for each device: `none` waives encryption and identity."""
 
 
-class MqttTls(Spec):
-    """Files in PEM. `server_name`: what the broker's certificate is made for, where it is not `host`.
-
-    `cert_file` and `key_file` are the gateway's own, for a broker that asks for them; without `key_file` the key stands
-    in `cert_file`. All are read anew at each connect.
-    """
-
-    ca_file: Annotated[str, Field(min_length=1)]
-    cert_file: str | None = None
-    key_file: str | None = None
-    server_name: str | None = None
-
-    @model_validator(mode="after")
-    def _key_has_a_certificate(self) -> MqttTls:
-        if self.key_file and not self.cert_file:
-            raise ValueError("`key_file` is the key of `cert_file`: give that too")
-        return self
-
-
 class VdaConnection(Spec):
     """Broker and topic of one vehicle: `<interface>/v2|v3/<manufacturer>/<serial>/…`.
 
@@ -318,13 +296,6 @@ class PersonSpec(Spec):
     skills: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class ChannelSpec(Spec):
-    """Where requests come from. folder: JSON files dropped in `<data>/inbox/<id>/`."""
-
-    id: Id
-    kind: Literal["folder"] = "folder"
-
-
 class PolicySpec(Spec):
     """Numbers that rule the dispatcher; every one of them is a limit or a time."""
 
@@ -377,3 +348,5 @@ class Site(Spec):
     policies: PolicySpec = PolicySpec()
     journal: JournalSpec = JournalSpec()
     metrics: MetricsSpec | None = None
+    http: HttpSpec | None = None
+    outward: OutwardSpec = OutwardSpec()

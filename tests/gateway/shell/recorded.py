@@ -35,7 +35,7 @@ class Ear:
     def __init__(self) -> None:
         self.effects: list[Effect] = []
 
-    def release(self, at_ns: int, effect: Effect) -> None:
+    def release(self, entered: Input, number: int, effect: Effect) -> None:
         self.effects.append(effect)
 
     def set_aside(self, body: object, error: Exception) -> None:

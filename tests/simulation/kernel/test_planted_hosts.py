@@ -66,8 +66,9 @@ def test_answers_a_start_that_lets_the_effects_of_its_replay_out_again() -> None
             start(self)
             again = Kernel(self.site)
             for record in before:
-                for effect in again.apply(codec.stamp(*record)):
-                    self.release(record[1], effect)
+                entered = codec.stamp(*record)
+                for number, effect in enumerate(again.apply(entered)):
+                    self.release(entered, number, effect)
 
         patch.setattr(Server, "start", telling)
 

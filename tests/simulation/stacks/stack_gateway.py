@@ -16,7 +16,7 @@ from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.wire import Wires
 from drivers.opcua.driver import OpcuaDriver
 from gateway import codec
-from gateway.contract import Command, DeviceId, Driver, Effect, Started
+from gateway.contract import Command, DeviceId, Driver, Effect, Input, Started
 from gateway.shell.clock import SteadyClock
 from gateway.shell.inbox import Inbox
 from gateway.shell.journal import JournalClosed
@@ -157,9 +157,9 @@ class WatchedRuntime(Runtime):
     """Kill the process so many steps after the next command has been released; None: don't."""
     process: Process
 
-    def release(self, at_ns: int, effect: Effect) -> None:
+    def release(self, entered: Input, number: int, effect: Effect) -> None:
         self.released(effect)
-        super().release(at_ns, effect)
+        super().release(entered, number, effect)
         if isinstance(effect, Command) and self.dies_after is not None:
             steps, self.dies_after = self.dies_after, None
             # Not in the middle of a step: what it still does would be done by a dead process.
