@@ -24,6 +24,7 @@ from gateway.contract import (
     SiteChanged,
     Started,
     Tick,
+    UseSortPlan,
 )
 from gateway.devices import agv, conveyor, robot_cell, sorter, workstation
 from gateway.devices.agv import AgvFactsheet, AgvReport
@@ -31,9 +32,11 @@ from gateway.devices.conveyor import ConveyorReport
 from gateway.devices.facts import Fact
 from gateway.devices.robot_cell import CellReport
 from gateway.devices.sorter import SorterEvent, SorterReport
-from gateway.dispatch import flow, ledger, phases, requests, site_change, work
+from gateway.dispatch import flow, ledger, outcomes, phases, site_change, sort_plans, work
 from gateway.dispatch.floor import Floor
 from gateway.dispatch.memory import Memory
+from gateway.dispatch.requests.refusal import Refusal, invalid
+from gateway.dispatch.requests.serve import serve
 from gateway.dispatch.state import Answer, State
 from gateway.dispatch.traffic import trips
 from gateway.dispatch.turn import Turn
@@ -51,7 +54,10 @@ class Kernel:
     """The deterministic core of one site."""
 
     def __init__(self, site: Site, state: State | None = None) -> None:
-        self.site = site if state is None or not state.site else decode_site(state.site)
+        self._own = site if state is None or not state.site else decode_site(state.site)
+        """The site as its YAML says it; in force is that with the sort plan that was put in its place."""
+        plan = state.sort_plan if state is not None else ""
+        self.site = sort_plans.with_plan(self._own, plan) if plan else self._own
         self.floor = Floor(self.site)
         self.state = state if state is not None else State()
         _add_devices(self.state, self.site)
@@ -136,17 +142,17 @@ class Kernel:
                 facts = conveyor.observe(state.conveyors[device], data)
                 flow.look_at_entries(turn, device)
                 self._book(turn, facts)
-                ledger.echoed(turn, device, data.echo, requests.settled)
+                ledger.echoed(turn, device, data.echo, outcomes.settled)
                 self._shown(turn, device, flow.seen(turn, device))
             case SorterReport() if device in state.sorters:
                 facts = sorter.observe(state.sorters[device], data)
                 self._book(turn, facts)
-                ledger.echoed(turn, device, data.echo, requests.settled)
+                ledger.echoed(turn, device, data.echo, outcomes.settled)
                 self._shown(turn, device, flow.seen(turn, device))
             case CellReport() if device in state.cells:
                 facts = robot_cell.observe(state.cells[device], data)
                 self._book(turn, facts)
-                ledger.echoed(turn, device, data.echo, requests.settled)
+                ledger.echoed(turn, device, data.echo, outcomes.settled)
                 self._shown(turn, device, work.seen(state.cells[device]))
             case AgvReport() if device in state.agvs:
                 turn.memory.refusals.pop(device, None)
@@ -222,11 +228,33 @@ class Kernel:
         if why is not None:
             turn.raise_alarm("site", "not-changed", f"the new configuration was not put in force: {why}")
             return
+        own, site = site, self._with_its_plan(turn, site)
         site_change.put_straight(turn, site)
-        self.site, self.floor = site, Floor(site)
+        self._own, self.site, self.floor = own, site, Floor(site)
         self.state.site = change.site
         _add_devices(self.state, site)
         site_change.in_force(turn, site, self.floor)
+
+    def _with_its_plan(self, turn: Turn, site: Site) -> Site:
+        """A plan that was put in force stays so, unless the YAML now says another one or the plan doesn't fit it."""
+        if not self.state.sort_plan:
+            return site
+        same = site.sort_plan == self._own.sort_plan
+        fitting = sort_plans.fitting(site, self.state.sort_plan) if same else "the YAML has another one now"
+        if isinstance(fitting, Site):
+            return fitting
+        self.state.sort_plan = ""
+        turn.note("site", "sort plan of the YAML is in force again", fitting)
+        return site
+
+    def _use_sort_plan(self, turn: Turn, request: UseSortPlan) -> Refusal | None:
+        site = sort_plans.fitting(self._own, request.plan) if request.plan else self._own
+        if isinstance(site, str):
+            return invalid(site)
+        self.state.sort_plan = request.plan
+        self.site = turn.site = site
+        turn.note("site", "sort plan in force", site.sort_plan.id if site.sort_plan else "none")
+        return None
 
     def _host(self, turn: Turn, asked: HostRequest) -> None:
         key = f"{asked.client}\n{asked.request_id}"
@@ -234,19 +262,23 @@ class Kernel:
         known = self.state.answers.get(key)
         if known is not None:
             if known.digest == digest:
-                reply = Reply(asked.client, asked.request_id, known.accepted, known.reason)
+                reply = Reply(asked.client, asked.request_id, known.accepted, known.reason, known.code)
             else:
                 text = "this request id was used before with other content: use a new one"
-                reply = Reply(asked.client, asked.request_id, False, text)
+                reply = Reply(asked.client, asked.request_id, False, text, "reused")
             turn.effects.append(reply)
             return
-        refusal = requests.serve(turn, asked.client, asked.request)
+        if isinstance(asked.request, UseSortPlan):
+            refusal = self._use_sort_plan(turn, asked.request)
+        else:
+            refusal = serve(turn, asked.client, asked.request)
         accepted = refusal is None
+        code, text = (refusal.code, refusal.text) if refusal is not None else ("", "")
         self.state.tally.orders_refused += not accepted and type(asked.request).__name__ == "CreateOrder"
         if len(self.state.answers) >= ANSWERS_MAX:
             del self.state.answers[next(iter(self.state.answers))]
-        self.state.answers[key] = Answer(digest, accepted, refusal or "")
-        turn.effects.append(Reply(asked.client, asked.request_id, accepted, refusal or ""))
+        self.state.answers[key] = Answer(digest, accepted, text, code)
+        turn.effects.append(Reply(asked.client, asked.request_id, accepted, text, code))
 
 
 def _add_devices(state: State, site: Site) -> None:

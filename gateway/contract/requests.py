@@ -128,8 +128,8 @@ class SetMode(Struct, frozen=True, tag="set_mode"):
 
 
 class HoldDevice(Struct, frozen=True, tag="hold_device"):
-    """Give a device no new work (`hold`), or go on. A vehicle stops where it is, a robot cell holds (PackML); a
-    conveyor or sorter finishes what lies on it."""
+    """Give a device nothing to do (`hold`), or go on. A vehicle stops where it is, a robot cell holds (PackML); a
+    conveyor takes and hands over no load, a sorter still sorts what is on it."""
 
     device: DeviceId
     hold: bool

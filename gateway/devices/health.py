@@ -21,6 +21,8 @@ class Health(msgspec.Struct):
     """A full report has arrived since the link came up."""
     mode: Mode = "automatic"
     """What the operator has chosen here; the device's own mode comes on top."""
+    held: str = ""
+    """Why a person holds it for now; "" where nobody does."""
 
     def link_changed(self, state: LinkState, reason: str, at_ns: Ns) -> None:
         if state == self.link:
@@ -40,4 +42,6 @@ class Health(msgspec.Struct):
             return "no report since the link came up"
         if self.mode != "automatic":
             return f"switched to {self.mode} by an operator"
+        if self.held:
+            return f"held by an operator: {self.held}"
         return None

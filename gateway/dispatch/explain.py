@@ -15,10 +15,12 @@ def order(state: State, name: OrderId) -> list[str]:
         return []
     if known.state in ORDER_ENDED:
         return [f"{name} is {known.state}" + (f": {known.reason}" if known.reason else "")]
+    if known.held and known.state == "created":
+        return [f"{name} is held: {known.held}"]
     if known.state == "created":
         ahead = bisect_left(state.queue, (*known.rank(), name))
         return [f"{name} is not released: {len(state.released)} orders are under way and {ahead} are before it"]
-    lines = []
+    lines = [f"{name} is held, no further step is begun: {known.held}"] if known.held else []
     for task_name in known.tasks:
         task = state.tasks[task_name]
         if task.state in TASK_ENDED:

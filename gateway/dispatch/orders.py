@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from gateway.contract import CreateOrder, OrderEvent
+from gateway.contract import CreateOrder, Ns, OrderEvent, StepEvent, StepRequest
 from gateway.devices import workstation
 from gateway.dispatch import loads, questions
-from gateway.dispatch.state import ORDER, TASK, TASK_ENDED, Order, Task
+from gateway.dispatch.state import ORDER, ORDER_ENDED, TASK, TASK_ENDED, Order, Task
 from gateway.dispatch.turn import Turn
 
 ENDED_KEPT_MAX = 10_000
@@ -34,7 +34,63 @@ def accept(turn: Turn, client: str, request: CreateOrder) -> Order:
         tasks=[task_id(request.order, s.step) for s in request.steps],
         accepted_ns=turn.now_ns,
     )
-    for step in request.steps:
+    _add_tasks(turn, order, request.steps)
+    state.orders[order.order] = order
+    insort(state.queue, (*order.rank(), order.order))
+    state.tally.orders_accepted += 1
+    tell(turn, order)
+    return order
+
+
+def tell(turn: Turn, order: Order) -> None:
+    """Something about the order is otherwise now: its host is told, in a version of its own."""
+    order.version += 1
+    state = "interrupted" if order.held and order.state not in ORDER_ENDED else order.state
+    reason = order.held if state == "interrupted" else order.reason
+    turn.effects.append(OrderEvent(order.order, state, reason, order.client, order.version))
+
+
+def _tell_step(turn: Turn, task: Task, state: str) -> None:
+    load, order = turn.state.loads.get(task.load), turn.state.orders[task.order]
+    step = task.task[len(task.order) + 1 :]
+    at = load.location if load is not None else ""
+    reason = task.reason if state in ("failed", "cancelled") else ""
+    turn.effects.append(StepEvent(task.order, step, state, task.load, at, reason, order.client))
+
+
+def change(
+    turn: Turn, order: Order, priority: int, deadline_ns: Ns | None, steps: tuple[StepRequest, ...] | None
+) -> None:
+    """Another rank; other steps where nothing has been released."""
+    state = turn.state
+    waiting = order.state == "created"
+    if waiting:
+        del state.queue[bisect_left(state.queue, (*order.rank(), order.order))]
+    order.priority, order.deadline_ns = priority, deadline_ns
+    if waiting:
+        insort(state.queue, (*order.rank(), order.order))
+    if steps is not None:
+        for name in order.tasks:
+            del state.tasks[name]
+        order.tasks = [task_id(order.order, s.step) for s in steps]
+        _add_tasks(turn, order, steps)
+    _released_changed(turn)
+    tell(turn, order)
+
+
+def hold(turn: Turn, order: Order, why: str) -> None:
+    """Begin none of its steps (`why`), or go on ("")."""
+    order.held = why
+    for name in order.tasks:
+        task = turn.state.tasks[name]
+        if task.state in ("waiting", "ready"):
+            task.reason = f"held: {why}" if why else "goes on"
+    _released_changed(turn)
+    tell(turn, order)
+
+
+def _add_tasks(turn: Turn, order: Order, steps: tuple[StepRequest, ...]) -> None:
+    for step in steps:
         task = Task(
             task=task_id(order.order, step.step),
             order=order.order,
@@ -46,25 +102,25 @@ def accept(turn: Turn, client: str, request: CreateOrder) -> Order:
             after=tuple(task_id(order.order, a) for a in step.after),
             reason="order is not released yet",
         )
-        state.tasks[task.task] = task
-    state.orders[order.order] = order
-    insort(state.queue, (*order.rank(), order.order))
-    state.tally.orders_accepted += 1
-    turn.effects.append(OrderEvent(order.order, "created"))
-    return order
+        turn.state.tasks[task.task] = task
 
 
 def release(turn: Turn) -> None:
-    """Start the best of the waiting orders while fewer than the policy's limit are under way."""
+    """Start the best of the waiting orders while fewer than the policy's limit are under way; held ones wait."""
     state, limit = turn.state, turn.site.policies.orders_released_max
-    while state.queue and len(state.released) < limit:
-        *_, name = state.queue.pop(0)
-        order = state.orders[name]
+    place = 0
+    while place < len(state.queue) and len(state.released) < limit:
+        order = state.orders[state.queue[place][-1]]
+        if order.held:
+            place += 1
+            continue
+        name = order.order
+        del state.queue[place]
         ORDER.fire(order, "release")
         order.released_ns = turn.now_ns
         state.released.append(name)
         _released_changed(turn)
-        turn.effects.append(OrderEvent(name, "released"))
+        tell(turn, order)
 
 
 def prepare(turn: Turn) -> None:
@@ -73,7 +129,7 @@ def prepare(turn: Turn) -> None:
     for order in by_rank(turn):
         for name in order.tasks:
             task = state.tasks[name]
-            if task.state == "waiting":
+            if task.state == "waiting" and not order.held:
                 _prepare(turn, task)
 
 
@@ -110,21 +166,26 @@ def _released_changed(turn: Turn) -> None:
 
 
 def ready_tasks(turn: Turn) -> list[Task]:
-    """Tasks that are ready or active and wait for nobody's decision, by the rank of their orders."""
+    """Tasks that are ready or active and wait for nobody's decision, by the rank of their orders. Of an order that is
+    held, only those that have begun."""
     tasks, asked = turn.state.tasks, questions.asked(turn)
     return [
-        tasks[t] for o in by_rank(turn) for t in o.tasks if tasks[t].state in ("ready", "active") and t not in asked
+        tasks[t]
+        for o in by_rank(turn)
+        for t in o.tasks
+        if tasks[t].state in (("active",) if o.held else ("ready", "active")) and t not in asked
     ]
 
 
 def begin(turn: Turn, task: Task) -> None:
     """Something moves for this task now."""
     turn.touch()
-    if TASK.fire(task, "start"):
-        task.started_ns = task.started_ns or turn.now_ns
     order = turn.state.orders[task.order]
     if ORDER.fire(order, "start"):
-        turn.effects.append(OrderEvent(order.order, "started"))
+        tell(turn, order)
+    if TASK.fire(task, "start") and not task.started_ns:
+        task.started_ns = turn.now_ns
+        _tell_step(turn, task, "started")
 
 
 def set_back(turn: Turn, task: Task, reason: str) -> None:
@@ -139,16 +200,17 @@ def _let_go(turn: Turn, task: Task) -> None:
     if task.person:
         workstation.end(turn.state.stations[task.device])
     task.device = task.target = task.person = ""
+    task.accepted_ns = 0
     loads.release_room(turn, task.load)
 
 
 def finish(turn: Turn, task: Task) -> None:
     finished = TASK.fire(task, "finish")
     assert finished, f"{task.task} is {task.state} and can't be finished"
-    _end(turn, task, "")
     order = turn.state.orders[task.order]
     if ORDER.fire(order, "start"):
-        turn.effects.append(OrderEvent(order.order, "started"))
+        tell(turn, order)
+    _end(turn, task, "")
     if all(turn.state.tasks[t].state == "finished" for t in order.tasks):
         _end_order(turn, order, "finish", "")
 
@@ -179,6 +241,7 @@ def _cancel_tasks(turn: Turn, order: Order, reason: str) -> None:
 def _end(turn: Turn, task: Task, reason: str) -> None:
     turn.touch()
     task.ended_ns, task.reason = turn.now_ns, reason
+    _tell_step(turn, task, task.state)
     questions.withdraw(turn, task.task)
     if task.person:
         # Whatever ended the task, whoever had it in hand is free for the next one.
@@ -212,7 +275,7 @@ def _end_order(turn: Turn, order: Order, trigger: str, reason: str) -> None:
         oldest = state.orders.pop(state.ended.pop(0))
         for name in oldest.tasks:
             state.tasks.pop(name, None)
-    turn.effects.append(OrderEvent(order.order, order.state, reason))
+    tell(turn, order)
 
 
 def insert_before(turn: Turn, task: Task, new: Task) -> None:

@@ -23,7 +23,7 @@ from gateway.devices.facts import (
     ZoneLeft,
     ZoneTaken,
 )
-from gateway.dispatch import assign, flow, ledger, orders, requests, sort, work
+from gateway.dispatch import assign, flow, ledger, orders, outcomes, sort, work
 from gateway.dispatch.traffic import drives, trips
 from gateway.dispatch.turn import Turn
 
@@ -55,7 +55,7 @@ def apply_fact(turn: Turn, fact: Fact) -> None:
         case OrderRejected():
             trips.rejected(turn, fact)
         case Restarted():
-            ledger.restarted(turn, fact.device, requests.settled)
+            ledger.restarted(turn, fact.device, outcomes.settled)
             turn.note(fact.device, "device restarted", f"boot id {fact.boot_id}")
         case Faulted():
             turn.raise_alarm(fact.device, f"{fact.part} {fact.code}", f"{fact.device} {fact.part}: {fact.text}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.contract import CommandId, DeviceId, LoadId, LocationId, NodeId, Ns, OrderId, PersonId, TaskId
+from gateway.contract import CommandId, DeviceId, LoadId, LocationId, NodeId, Ns, OrderId, PersonId, RefusalCode, TaskId
 from gateway.devices.agv import Agv, Drive, Instant
 from gateway.devices.conveyor import Conveyor, Discharge, Induct, ResetZone
 from gateway.devices.machine import Row, Table
@@ -78,6 +78,8 @@ class Task(msgspec.Struct):
     tries: int = 0
     reason: str = ""
     started_ns: Ns = 0
+    accepted_ns: Ns = 0
+    """When the person has taken it up; 0 before, and for what no person does."""
     ended_ns: Ns = 0
 
 
@@ -90,6 +92,10 @@ class Order(msgspec.Struct):
     tasks: list[TaskId]
     state: str = "created"
     reason: str = ""
+    version: int = 0
+    """Raised by one with whatever is told of the order; 1 when it has been accepted."""
+    held: str = ""
+    """Why no further step is begun; "" where nobody holds it."""
     accepted_ns: Ns = 0
     released_ns: Ns = 0
     ended_ns: Ns = 0
@@ -182,6 +188,8 @@ class Alarm(msgspec.Struct):
     count: int = 1
     active: bool = True
     acknowledged: bool = False
+    shelved_until_ns: Ns = 0
+    shelved_why: str = ""
 
 
 class Answer(msgspec.Struct):
@@ -190,6 +198,7 @@ class Answer(msgspec.Struct):
     digest: bytes
     accepted: bool
     reason: str
+    code: RefusalCode = ""
 
 
 class Tally(msgspec.Struct):
@@ -219,6 +228,8 @@ class State(msgspec.Struct):
     """The number of the last input that was applied."""
     site: str = ""
     """The site in force, as JSON; "" before an input has said it: then it is the one that the kernel was given."""
+    sort_plan: str = ""
+    """The sort plan that was put in force in place of the site's own, as JSON; "" where there is none."""
     epoch: int = 0
     conveyors: dict[DeviceId, Conveyor] = {}
     sorters: dict[DeviceId, Sorter] = {}

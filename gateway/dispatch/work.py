@@ -122,15 +122,6 @@ def _offer(turn: Turn, station: Workstation, tasks: list[Task]) -> None:
         return
 
 
-def confirm_refusal(turn: Turn, request: ConfirmWork) -> str | None:
-    task = turn.state.tasks.get(request.task)
-    if task is None:
-        return f"no task {request.task}"
-    if not task.person or task.person != request.person:
-        return f"task {request.task} is {'done by ' + task.person if task.person else 'nobody' + chr(39) + 's'}"
-    return None
-
-
 def confirm(turn: Turn, request: ConfirmWork) -> None:
     """A person says that a piece of work is done, or can't be done."""
     task = turn.state.tasks[request.task]

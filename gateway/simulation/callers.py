@@ -12,7 +12,17 @@ from functools import partial
 
 import msgspec
 
-from gateway.contract import AnnounceLoad, CancelOrder, CreateOrder, HostRequest, Reply, Request, StepRequest
+from gateway.contract import (
+    AnnounceLoad,
+    CancelOrder,
+    ChangeOrder,
+    CreateOrder,
+    HoldOrder,
+    HostRequest,
+    Reply,
+    Request,
+    StepRequest,
+)
 from gateway.demo.stream import RACKS, steps_for
 from gateway.simulation.checkers import OrdersEnd
 from gateway.simulation.checkers_plant import RightLane
@@ -25,6 +35,8 @@ TRIES_MAX = 500
 RACK_FILL_MAX = 28
 ROOM_WAIT_NS = 5 * SECOND
 REFUSED_TRIES_MAX = 200
+CHANGED_SHARE = 0.1
+HELD_SHARE = 0.1
 
 Done = Callable[[Reply], None]
 
@@ -103,6 +115,7 @@ class Hosts:
         self.orders: list[str] = []
         self.cancelled = 0
         self.mixed_up = 0
+        self.held = 0
         self._callers = callers
         self._plant = plant
         self._timeline = timeline
@@ -179,6 +192,23 @@ class Hosts:
         self._lanes.ordered(steps)
         self.orders.append(order)
         self._callers.ask(host, CreateOrder(order, steps, priority), request_id=f"order-{order}")
+        if self._rng.random() < CHANGED_SHARE:
+            change = ChangeOrder(order, priority=self._rng.randint(1, 5), deadline_ns=self._rng.choice((None, 1)))
+            self._ask_soon(host, change)
+        if self._rng.random() < HELD_SHARE:
+            hold = HoldOrder(order, hold=True, reason="its customer has to be asked")
+            self._ask_soon(host, hold, partial(self._held, host, order))
+
+    def _held(self, host: str, order: str, reply: Reply) -> None:
+        if reply.accepted:
+            self.held += 1
+            self._ask_soon(host, HoldOrder(order, hold=False))
+
+    def _ask_soon(self, host: str, request: Request, done: Done = heard) -> None:
+        def ask() -> None:
+            self._callers.ask(host, request, done)
+
+        self._timeline.after(self._rng.randint(1, 60) * SECOND, ask)
 
 
 def _host(order: str) -> str:

@@ -32,15 +32,22 @@ class OrdersEnd(Checker):
         super().__init__(watch)
         self.state: dict[str, str] = {}
         """As the order's events have told it."""
+        self._version: dict[str, int] = {}
         self.acknowledged: set[str] = set()
 
     def released(self, effect: Effect) -> None:
         if not isinstance(effect, OrderEvent):
             return
-        was = self.state.get(effect.order, "")
-        if effect.state not in _NEXT.get(was, ()):
+        was, version = self.state.get(effect.order, ""), self._version.get(effect.order, 0)
+        # Held, resumed or changed: it is where it was.
+        same = was not in ("", *ENDS) and effect.state in (was, "interrupted")
+        if not same and effect.state not in _NEXT.get(was, ()):
             self.fail(f"order {effect.order} went from {was or 'nothing'} to {effect.state}")
-        self.state[effect.order] = effect.state
+        if effect.version != version + 1:
+            self.fail(f"order {effect.order} was told as version {version} and then {effect.version}")
+        self._version[effect.order] = effect.version
+        if effect.state != "interrupted":
+            self.state[effect.order] = effect.state
 
     def restored(self, kernel: Kernel) -> None:
         known = kernel.state.orders
@@ -50,7 +57,7 @@ class OrdersEnd(Checker):
             was = self.state.get(name, "")
             if _PLACE[order_.state] < _PLACE[was] or (was in ENDS and order_.state != was):
                 self.fail(f"order {name} was {was} before a restart and is {order_.state} after it")
-            self.state[name] = order_.state
+            self.state[name], self._version[name] = order_.state, order_.version
         for name in self.state.keys() - known.keys():
             # Events are released after the commit of what caused them, so even an order never answered must be there.
             self.fail(f"order {name} was {self.state[name]} and is gone after a restart")

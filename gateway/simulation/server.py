@@ -23,6 +23,7 @@ from gateway.contract import (
     ShellAlarm,
     SiteChanged,
     Started,
+    StepEvent,
     Tick,
 )
 from gateway.shell.clock import SteadyClock
@@ -262,7 +263,7 @@ class Server:
                     self._send_soon(effect.device)
             case Reply():
                 self.answered(effect)
-            case OrderEvent() | AlarmEvent() | Note():
+            case OrderEvent() | StepEvent() | AlarmEvent() | Note():
                 pass
             case _:
                 raise AssertionError(f"an effect that nobody knows: {effect!r} at {entered.at_ns}")

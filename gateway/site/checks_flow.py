@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.site.checks_finding import Finding, Path
 from gateway.site.checks_ids import Ids
-from gateway.site.model import AgvSpec, ConveyorSpec, RobotCellSpec, Site, SortDestination, SorterSpec
+from gateway.site.model import AgvSpec, ConveyorSpec, RobotCellSpec, Site, SortDestination, SorterSpec, SortPlanSpec
 
 
 def check_flow(site: Site, ids: Ids) -> Iterator[Finding]:
@@ -21,10 +21,15 @@ def check_flow(site: Site, ids: Ids) -> Iterator[Finding]:
             yield Finding((*path, "outfeed"), message, "name the place where finished loads come out")
     yield from _takers(site)
     if site.sort_plan is not None:
-        for name, destination in site.sort_plan.destinations.items():
-            sorter = ids.devices.get(destination.sorter)
-            if isinstance(sorter, SorterSpec):
-                yield from _destination(name, destination, sorter)
+        yield from check_sort_plan(site.sort_plan, ids.devices)
+
+
+def check_sort_plan(plan: SortPlanSpec, devices: Mapping[str, object]) -> Iterator[Finding]:
+    """Whether the lanes of a plan are those of its sorters. A sorter that is not there is not judged here."""
+    for name, destination in plan.destinations.items():
+        sorter = devices.get(destination.sorter)
+        if isinstance(sorter, SorterSpec):
+            yield from _destination(name, destination, sorter)
 
 
 def _runs(conveyor: ConveyorSpec, path: Path) -> Iterator[Finding]:

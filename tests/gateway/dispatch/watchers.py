@@ -46,6 +46,7 @@ class Watch:
         self.plant = plant
         self.vehicles = {name: Vehicle(at=agv.last_node) for name, agv in plant.vehicles.items()}
         self.orders: dict[str, str] = {}
+        self.versions: dict[str, int] = {}
         self.resolved: set[tuple[str, int]] = set()
         """Commands that a person has decided on: the next one may follow without the PLC's echo."""
         self._map = kernel.site.map
@@ -152,6 +153,10 @@ class Watch:
 
     def order_event(self, event: OrderEvent) -> None:
         was = self.orders.get(event.order, "")
+        assert event.version == self.versions.get(event.order, 0) + 1, f"{event} after {self.versions}"
+        self.versions[event.order] = event.version
+        if was not in ("", *ENDS) and event.state in (was, "interrupted"):
+            return  # held, resumed or changed: it is where it was
         assert event.state in NEXT.get(was, ()), f"order {event.order} went from {was} to {event.state}"
         self.orders[event.order] = event.state
 
