@@ -65,9 +65,13 @@ class Engine:
         pause_s: Callable[[float], Awaitable[None]],
         snapshot_every: int = SNAPSHOT_EVERY,
         replayed: int = 0,
+        settle: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """`replayed`: inputs since the newest snapshot, as the start has found them. A process that ends again and
         again would else never come to take one, and each start would last longer.
+
+        `settle` is awaited before each snapshot: whoever has kept effects makes them durable, since no start replays
+        what a snapshot holds. It returns False where they are not; then no snapshot is taken.
         """
         self.kernel = kernel
         self.status = HEALTHY
@@ -78,6 +82,7 @@ class Engine:
         self._pause_s = pause_s
         self._snapshot_every = snapshot_every
         self._since_snapshot = replayed
+        self._settle = settle
         self._drawn: list[tuple[int, int, bytes]] = []
         """What earlier batches drew and the journal has not been told yet."""
 
@@ -109,6 +114,8 @@ class Engine:
     async def keep_snapshot(self) -> None:
         """Keep the kernel's state as it is after the last input."""
         try:
+            if self._settle is not None and not await self._settle():
+                return
             if self._drawn:
                 await self._journal.commit([], self._drawn)
                 self._drawn = []

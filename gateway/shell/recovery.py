@@ -5,17 +5,21 @@ There is this one way to rebuild a state: a start goes it to the journal's end, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
 import structlog
 
 from gateway import codec
-from gateway.contract import SiteChanged
+from gateway.contract import Effect, SiteChanged
 from gateway.dispatch.state import State
 from gateway.kernel import Kernel
 from gateway.shell.journal import History, JournalError, JournalGap
 from gateway.site import Site, decode_site
+
+Heard = Callable[[int, int, int, Effect], None]
+"""Told of an effect: number of its input, its own number there, time, effect."""
 
 SITE_WITHIN = 16
 """A gateway says its site in the first batch after its start: among so many inputs at the most."""
@@ -59,12 +63,17 @@ class Restored:
     replayed: int
 
 
-def restore(site: Site, journal: History) -> Restored:
-    """The kernel after the journal's last input. Raises ReplayFailed, and from the journal JournalError."""
-    return rebuild(journal, site)
+def restore(site: Site, journal: History, heard: Heard | None = None) -> Restored:
+    """The kernel after the journal's last input. Raises ReplayFailed, and from the journal JournalError.
+
+    `heard` is told of what the replayed inputs drew: a process may have died before it had told others of it.
+    """
+    return rebuild(journal, site, heard=heard)
 
 
-def rebuild(history: History, site: Site | None = None, until_seq: int | None = None) -> Restored:
+def rebuild(
+    history: History, site: Site | None = None, until_seq: int | None = None, heard: Heard | None = None
+) -> Restored:
     """The kernel after input `until_seq` (None: the last). `site` serves where the journal does not say its own.
 
     Raises ReplayFailed, NothingToBeginWith, SiteUnknown, and from the journal JournalError.
@@ -72,7 +81,7 @@ def rebuild(history: History, site: Site | None = None, until_seq: int | None = 
     after_seq = 0
     try:
         kernel, after_seq = begin(history, site, until_seq)
-        return Restored(kernel, after_seq, replay(kernel, history, after_seq, until_seq))
+        return Restored(kernel, after_seq, replay(kernel, history, after_seq, until_seq, heard))
     except JournalGap as gap:
         if after_seq or (until_seq is not None and until_seq < gap.expected):
             raise
@@ -120,7 +129,9 @@ def _first_site(history: History) -> Site:
     raise SiteUnknown
 
 
-def replay(kernel: Kernel, journal: History, after_seq: int, until_seq: int | None = None) -> int:
+def replay(
+    kernel: Kernel, journal: History, after_seq: int, until_seq: int | None = None, heard: Heard | None = None
+) -> int:
     """Bring the kernel from input `after_seq` to `until_seq` (None: the journal's end); returns the number of inputs.
     Raises as `restore` does."""
     count = 0
@@ -128,8 +139,11 @@ def replay(kernel: Kernel, journal: History, after_seq: int, until_seq: int | No
         if until_seq is not None and seq > until_seq:
             break
         try:
-            kernel.apply(codec.stamp(seq, at_ns, body))
+            effects = kernel.apply(codec.stamp(seq, at_ns, body))
         except Exception as error:  # fate: the start is refused with the input's number, the journal stays as it is
             raise ReplayFailed(seq, error) from error
         count += 1
+        if heard is not None:
+            for number, effect in enumerate(effects):
+                heard(seq, number, at_ns, effect)
     return count

@@ -74,5 +74,5 @@ def _of_people(turn: Turn, request: SignOn | SignOff | AcceptWork | ConfirmWork 
             return people.accept(turn, request)
         case ConfirmWork():
             return people.confirm(turn, request)
-        case CallHelp():
+        case _:  # CallHelp
             return people.call_help(turn, request)
