@@ -6,8 +6,10 @@ when `Command.Seq` is written: the nodes before it in the same Write call hold i
 
 from __future__ import annotations
 
+import gc
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -65,6 +67,18 @@ _CELL = {
     "OutfeedOccupied": BOOL,
 }
 _COMMAND = {"Epoch": U32, "Code": U16, "TrackId": U32, "Seq": U32, "HbGw": U16}
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage collection: the standard address space, of objects that all stay, is made in half the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +216,8 @@ class OpcuaServer:
         server.allow_remote_admin(False)
         # The node CurrentTime is of no use here, and its clock task would make every stop wait for a second.
         server.disable_clock(True)
-        await server.init()
+        with uncollected():
+            await server.init()
         server.set_server_name(f"Stellwerk simulated PLC {self._device.layout.id}")
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         self._index = await server.register_namespace(NAMESPACE)

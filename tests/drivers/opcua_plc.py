@@ -12,6 +12,7 @@ from asyncua.common.utils import ServiceError
 from gateway.contract import Command
 from gateway.devices.sorter import Assign
 from gateway.site import RobotCellSpec, SorterSpec
+from plc_simulators.servers.opcua import uncollected
 
 LANES = 9
 NAMESPACE = "urn:stellwerk:plc"
@@ -30,9 +31,12 @@ class OpcuaPlc:
     """All nodes of a profile on a server; a heartbeat that can be switched; a record of what was written.
 
     `s=Status.HbPlc` has the path /PLC/Status/HbPlc, too. With `limit` no call may have more operations than that.
+    With `clock` it tells the time, and takes a second to stop.
     """
 
-    def __init__(self, profile: Any, url: str, namespaces_before: int = 0, limit: int = 0) -> None:
+    def __init__(
+        self, profile: Any, url: str, namespaces_before: int = 0, limit: int = 0, *, clock: bool = False
+    ) -> None:
         self.url = url
         self.alive = True
         self.written: list[tuple[str, Any]] = []
@@ -48,11 +52,14 @@ class OpcuaPlc:
         self._profile = profile
         self._namespaces_before = namespaces_before
         self._limit = limit
+        self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         server = Server()
-        await server.init()
+        server.disable_clock(not self._clock)
+        with uncollected():
+            await server.init()
         server.set_endpoint(self.url)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         for number in range(self._namespaces_before):
