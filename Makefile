@@ -28,7 +28,9 @@ check: venv
 	$(BIN)/lint-imports
 
 # What the tests against equipment software of other people need beside Python; without it they skip.
-peers:
+peers: venv
+	# An independent reader of Sparkplug B; what it says of paho-mqtt concerns its client, which is not used.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pysparkplug==0.6.1
 	@if [ -f /usr/include/modbus/modbus.h ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq gcc libmodbus-dev >/dev/null; \

@@ -65,7 +65,7 @@ class Gateway:
         self.ends: dict[str, list[str]] = {}
         """Order → its terminal states in the log."""
         self.is_ready = False
-        self._environment = {**os.environ, **environment}
+        self._environment = {**os.environ, "STELLWERK_HTTP_PORT": "0", **environment}
         self._process: asyncio.subprocess.Process | None = None
         self._begun_s = 0.0
 

@@ -12,8 +12,8 @@ from drivers.modbus.driver import ModbusDriver
 from drivers.modbus.wire import Wires
 from drivers.opcua.driver import OpcuaDriver
 from drivers.vda5050.driver import VdaDriver
-from gateway.contract import DeviceId, Driver, Sink
-from gateway.host.folder import FolderChannel
+from gateway.contract import AlarmEvent, DeviceId, Driver, Effect, LinkFigures, OrderEvent, Sink, StepEvent
+from gateway.host.front import Front
 from gateway.shell import clock
 from gateway.shell.clock import SteadyClock
 from gateway.shell.config import Loaded
@@ -67,7 +67,8 @@ class App:
         self.reload_asked = asyncio.Event()
         self._log = log
         self._journal = SqliteJournal.open(data / "journal", site.site.id, bytes_max=site.journal.disk_mib_max * 2**20)
-        restored = restore(site, self._journal)
+        self._missed: list[tuple[int, int, int, Effect]] = []
+        restored = restore(site, self._journal, self._heard_before)
         kernel = restored.kernel
         if refusal := kernel.site_refusal(site):
             raise SiteRefused(refusal)
@@ -81,7 +82,15 @@ class App:
         self.runtime = Runtime(
             kernel, self._journal, self.inbox, self.drivers, log, steady, encode_site(site), restored.replayed
         )
-        self.channels = [FolderChannel(c.id, data / "inbox" / c.id, self.runtime.ask, log) for c in site.channels]
+        self.front: Front | None = None
+        """What hosts and people reach; there once `ready` is set."""
+        self.ready = asyncio.Event()
+        self._data = data
+
+    def _heard_before(self, seq: int, number: int, at_ns: int, effect: Effect) -> None:
+        """Whoever died before us may not have told others of this."""
+        if isinstance(effect, OrderEvent | StepEvent | AlarmEvent):
+            self._missed.append((seq, number, at_ns, effect))
 
     async def _reload_when_asked(self, reread: Callable[[], Loaded]) -> None:
         """Read the YAML again and put what may change while running in force: policies, sort plan, people, names."""
@@ -98,19 +107,45 @@ class App:
             else:
                 self.runtime.reload(encode_site(loaded.site))
 
-    async def _offer_metrics(self, spec: MetricsSpec) -> None:
+    def _figures(self) -> list[LinkFigures]:
         # One driver serves many vehicles: each driver is asked once.
-        drivers = tuple({id(driver): driver for driver in self.drivers.values()}.values())
-        metrics = LinkMetrics(lambda: [figures for driver in drivers for figures in driver.figures()])
-        await serve(metrics, spec.host, spec.port, self._log)
+        drivers = {id(driver): driver for driver in self.drivers.values()}
+        return [figures for driver in drivers.values() for figures in driver.figures()]
+
+    async def _offer_metrics(self, spec: MetricsSpec) -> None:
+        await serve(LinkMetrics(self._figures), spec.host, spec.port, self._log)
+
+    async def _open_front(self) -> Front:
+        front = await Front.open(
+            self.site, self._data, self.runtime, self._missed, self._log, installed_version(), self._figures
+        )
+        self._missed.clear()
+        for listener in front.listeners:
+            self.runtime.listen(listener)
+        for keep in front.keepers:
+            self.runtime.before_snapshot(keep)
+        self.front = front
+        return front
 
     async def run(self, reread: Callable[[], Loaded] | None = None) -> None:
-        """Operate until cancelled. `reread` reads the site again whenever `reload_asked` is set."""
+        """Operate until cancelled. `reread` reads the site again whenever `reload_asked` is set.
+
+        Raises Unusable or OSError where the data folder can't be used.
+        """
+        front = await self._open_front()
+        try:
+            await self._operate(front, reread)
+        finally:
+            # After the last snapshot, which waits for what was heard to be durable.
+            await front.close()
+
+    async def _operate(self, front: Front, reread: Callable[[], Loaded] | None) -> None:
         async with asyncio.TaskGroup() as group:
             if reread is not None:
                 group.create_task(keep_running(partial(self._reload_when_asked, reread), "reload", self._log))
             if self.site.metrics is not None:
                 group.create_task(keep_running(partial(self._offer_metrics, self.site.metrics), "metrics", self._log))
-            for channel in self.channels:
-                group.create_task(keep_running(channel.run, f"channel {channel.client}", self._log))
+            for name, part in front.parts:
+                group.create_task(keep_running(part, name, self._log))
+            self.ready.set()
             await self.runtime.run(installed_version())

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from gateway.commands import doctor, import_lif, journal, pki
+from gateway.commands import access, doctor, import_lif, journal, pki
 from gateway.commands.replay import replay
 from gateway.commands.resolve import resolve
 from gateway.commands.simulate import simulate
@@ -40,6 +40,7 @@ app.command()(doctor.browse)
 app.command()(replay)
 app.command()(resolve)
 app.command()(simulate)
+app.add_typer(access.app, name="access")
 app.add_typer(journal.app, name="journal")
 app.add_typer(import_lif.app, name="import")
 app.add_typer(pki.app, name="pki")
@@ -89,6 +90,7 @@ def run(
 ) -> None:
     """Operate a site until SIGTERM or Ctrl-C. SIGHUP reads the YAML again: policies, sort plan, people and names."""
     from gateway.app import App, SiteRefused
+    from gateway.host.front import Unusable
     from gateway.shell import logs
     from gateway.shell.config import as_text, load
     from gateway.shell.journal import JournalError
@@ -131,6 +133,9 @@ def run(
 
     try:
         _on_loop(operate)
+    except (Unusable, OSError) as error:
+        typer.echo(f"stellwerk: {error}", err=True)
+        raise typer.Exit(2) from None
     except ExceptionGroup as group:
         failed = group.subgroup(JournalError)
         if failed is None:

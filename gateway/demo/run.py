@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ FRAMES_PER_S = 4
 SETTLE_S = 2.0
 END_S_MIN = 240.0
 END_S_PER_ORDER = 20.0
+START_S_MAX = 30.0
+API_PORT = 8080
+KEY_NAME = "demo"
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -60,7 +64,8 @@ async def run(options: Options, stop: asyncio.Event) -> dict[str, Any]:
 
 
 def _compose(options: Options, simulators: Simulators) -> App:
-    loaded = load(options.site, {**os.environ, **simulators.environment})
+    port = {"STELLWERK_HTTP_PORT": str(_port())}
+    loaded = load(options.site, {**port, **os.environ, **simulators.environment})
     if loaded.site is None:
         raise DemoFailed(as_text(loaded.problems, loaded.sources))
     return App(loaded.site, options.data, logs.get())
@@ -73,8 +78,12 @@ async def _operate(
     inbox = options.data / "inbox"
     stream = Stream(options.orders, options.seed, options.speed, inbox, plant, lambda: runtime.kernel.state)
     people = People(runtime.ask, lambda: runtime.kernel.state, options.seed, options.speed)
+    gateway = asyncio.create_task(app.run())
+    await asyncio.wait({gateway, ready := asyncio.create_task(app.ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    await _tell_the_way_in(app, console)
     parts = [
-        asyncio.create_task(app.run()),
+        gateway,
         asyncio.create_task(keep_running(people.run, "people", logs.get())),
         asyncio.create_task(stream.run()),
         *(asyncio.create_task(faults.keep(fault, plant, runtime.ask)) for fault in options.faults),
@@ -93,6 +102,31 @@ async def _operate(
     figures["wall_s"] = round(clock.monotonic_s() - began_s, 1)
     figures |= {"seed": options.seed, "speed": options.speed, "sent": stream.sent, "gateway": runtime.status}
     return figures
+
+
+def _port() -> int:
+    """The API's usual port, or one that is free where somebody else has that."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", API_PORT))
+        except OSError:
+            return 0
+    return API_PORT
+
+
+async def _tell_the_way_in(app: App, console: Console) -> None:
+    """Print the API's address and a first order, with a key that is made for this demo."""
+    front = app.front
+    if front is None or front.server is None or front.access is None:
+        return
+    async with asyncio.timeout(START_S_MAX):
+        while not front.server.port:  # noqa: ASYNC110 - the server sets no event
+            await asyncio.sleep(0.01)
+    names = {key.name for key in await front.access.keys.list()}
+    keys = front.access.keys
+    key = await (keys.renew(KEY_NAME, 0) if KEY_NAME in names else keys.add(KEY_NAME, "operator"))
+    url = f"http://127.0.0.1:{front.server.port}"
+    console.print(f"API: {url}/docs   key of this demo: {key}", soft_wrap=True, highlight=False)
 
 
 async def _watch(

@@ -52,6 +52,8 @@ class Store:
             connection.set_busy_timeout(BUSY_MS)
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full")
+            # A transaction that reads first and then writes would fail where another process has committed in between.
+            connection.transaction_mode = "IMMEDIATE"
             connection.pragma("foreign_keys", True)
             for schema in schemas:
                 connection.execute(schema)

@@ -131,7 +131,7 @@ class Gateway:
 
     def __init__(self, house: House, data: Path, environment: Mapping[str, str]) -> None:
         self.data = data
-        self.environment = {**DEVICES_AWAY, **environment}
+        self.environment = {**DEVICES_AWAY, "STELLWERK_HTTP_PORT": "0", **environment}
         self.process: Any = None
         self._house = house
         self._log = data / "gateway.log"
