@@ -75,7 +75,7 @@ class Front:
             raise Unusable(path, error) from error
         try:
             return await cls._on(store, site, data, gate, missed, log, version, figures)
-        except BaseException:
+        except BaseException:  # fate: raised again, with nothing left open
             await store.close()
             raise
 

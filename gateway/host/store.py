@@ -62,7 +62,7 @@ class Store:
 
         try:
             connection = await asyncio.get_running_loop().run_in_executor(thread, connect)
-        except BaseException:
+        except BaseException:  # fate: raised again, with no thread left
             thread.shutdown(wait=False)
             raise
         return cls(connection, thread)
