@@ -59,7 +59,11 @@ class House:
 
     async def start(self, *arguments: str | Path, env: Mapping[str, str] | None = None, **streams: Any) -> Any:
         process = await asyncio.create_subprocess_exec(
-            *map(str, arguments), cwd=ROOT, env={**os.environ, **(env or {})}, start_new_session=True, **streams
+            *map(str, arguments),
+            cwd=ROOT,
+            env={**os.environ, "STELLWERK_HTTP_PORT": "0", **(env or {})},
+            start_new_session=True,
+            **streams,
         )
         self._started.append(process)
         return process
