@@ -110,7 +110,7 @@ class Outside:
         if refusal is None:
             after = websocket.query_params.get("after", "")
             if after and not (after.isascii() and after.isdigit() and len(after) <= 18):
-                refusal = Refusal("invalid", f"after={after[:40]!r} is no number of an input")
+                refusal = Refusal("invalid", f"after={after[:40]!r} is no number of a diff")
         live = self._parts.live
         if refusal is None and live is None:
             refusal = Refusal("unavailable", "this gateway has no live feed")

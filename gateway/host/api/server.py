@@ -20,7 +20,8 @@ from gateway.site.http import HttpTls
 STOP_S_MAX = 5
 KEEP_ALIVE_S = 30
 BACKLOG = 512
-WS_BYTES_MAX = 64 * 1024
+WS_BYTES_MAX = 4 * 1024
+UNREAD_MS_MAX = 30_000
 
 
 class PortTaken(Exception):
@@ -66,6 +67,7 @@ class Server:
                 http=BoundedProtocol,
                 ws="websockets-sansio",
                 ws_max_size=WS_BYTES_MAX,
+                ws_per_message_deflate=False,  # it would cost four times as much as the feed itself
                 lifespan="off",
                 log_config=None,
                 log_level="critical",
@@ -111,6 +113,9 @@ async def _listen(host: str, port: int) -> list[socket.socket]:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                # A client that never reads would keep its connection for ever after we have closed it.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS_MAX)
             each.bind((address[0], port, *address[2:]))
             port = port or int(each.getsockname()[1])
             each.listen(BACKLOG)
