@@ -275,9 +275,10 @@ class Kernel:
         accepted = refusal is None
         code, text = (refusal.code, refusal.text) if refusal is not None else ("", "")
         self.state.tally.orders_refused += not accepted and type(asked.request).__name__ == "CreateOrder"
-        if len(self.state.answers) >= ANSWERS_MAX:
-            del self.state.answers[next(iter(self.state.answers))]
-        self.state.answers[key] = Answer(digest, accepted, text, code)
+        if code != "limit":  # that was "ask again later", with the same id
+            if len(self.state.answers) >= ANSWERS_MAX:
+                del self.state.answers[next(iter(self.state.answers))]
+            self.state.answers[key] = Answer(digest, accepted, text, code)
         turn.effects.append(Reply(asked.client, asked.request_id, accepted, text, code))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -20,7 +21,7 @@ from gateway.host.live import Live
 from gateway.host.outward import Outward
 from gateway.host.plans import Plans
 from gateway.host.store import Store
-from gateway.site import HttpSpec, Site
+from gateway.site import Site
 
 Figures = Callable[[], Sequence[LinkFigures]]
 Part = tuple[str, Callable[[], Awaitable[None]]]
@@ -113,9 +114,8 @@ class Front:
                     figures=figures,
                 )
             )
-            server = Server(app, site.http, log)
+            server = Server(app, site.http, log, partial(_offer, await access.first_token(), log))
             parts += [("live", live.run), ("api", server.run)]
-            await _offer_first_account(access, site.http, log)
         return cls(store, parts, server, access, keepers)
 
     async def close(self) -> None:
@@ -123,11 +123,7 @@ class Front:
         await self._store.close()
 
 
-async def _offer_first_account(access: Access, spec: HttpSpec, log: Log) -> None:
-    token = await access.first_token()
+def _offer(token: str | None, log: Log, url: str) -> None:
     if token is not None:
-        scheme = "http" if spec.tls in (None, "waived") else "https"
-        url = spec.public_url or f"{scheme}://{spec.host}:{spec.port}"
-        log.warning(
-            "no account yet: make the first one at this address, which is good once", url=link.address(url, token)
-        )
+        told = "nobody has an account yet: make the first one at this address, which is good once"
+        log.warning(told, url=link.address(url, token))

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -43,10 +43,12 @@ class _Uvicorn(uvicorn.Server):
 class Server:
     """Serves `app` at the address of `spec`."""
 
-    def __init__(self, app: ASGIApp, spec: HttpSpec, log: Log) -> None:
+    def __init__(self, app: ASGIApp, spec: HttpSpec, log: Log, listening: Callable[[str], None] | None = None) -> None:
+        """`listening` is told of the address, whenever it begins to listen there."""
         self._app = app
         self._spec = spec
         self._log = log
+        self._listening = listening
         self.port = 0
         """Where it listens, once it does."""
 
@@ -88,7 +90,10 @@ class Server:
         host = f"[{self._spec.host}]" if ":" in self._spec.host else self._spec.host
         scheme = "https" if isinstance(self._spec.tls, HttpTls) else "http"
         serving = asyncio.create_task(server.serve(sockets))
-        self._log.info("API offered", url=f"{scheme}://{host}:{self.port}/docs")
+        url = self._spec.public_url or f"{scheme}://{host}:{self.port}"
+        self._log.info("API offered", url=f"{url}/docs")
+        if self._listening is not None:
+            self._listening(url)
         try:
             await asyncio.shield(serving)
         finally:

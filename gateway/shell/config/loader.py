@@ -145,16 +145,20 @@ class _Reading:
             root.entries["profiles"] = (key, listing)
 
     def _check_timezone(self, root: Block, site: Site) -> None:
-        name = site.site.timezone
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            zones = available_timezones()
-            if not zones and name == "UTC":
-                return
-            hint = did_you_mean(name, zones, "a name of the IANA database, such as Europe/Berlin or UTC")
-            node, _ = walk(root, ("site", "timezone"))
-            self.problems.append(problem_at(node, f"the timezone '{name}' is unknown on this machine", hint))
+        named: list[tuple[tuple[str | int, ...], str]] = [(("site", "timezone"), site.site.timezone)]
+        for number, channel in enumerate(site.channels):
+            if channel.mapping is not None:
+                named += [(("channels", number, "mapping", *path), zone) for path, zone in channel.mapping.zones()]
+        for path, name in named:
+            try:
+                ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                zones = available_timezones()
+                if not zones and name == "UTC":
+                    continue
+                hint = did_you_mean(name, zones, "a name of the IANA database, such as Europe/Berlin or UTC")
+                node, _ = walk(root, path)
+                self.problems.append(problem_at(node, f"the timezone '{name}' is unknown on this machine", hint))
 
 
 _Rest = tuple[Block, Site | None, frozenset[str], frozenset[str]]

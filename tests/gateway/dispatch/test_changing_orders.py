@@ -181,4 +181,7 @@ def test_the_limit_and_a_used_id_have_codes_of_their_own(site: Site, make_hall: 
     hall.ship(load, name="A")
     ship = (StepRequest("ship", "sort", load, "BERLIN"),)
     assert hall.ask(CreateOrder("B", ship), request_id="one").code == "limit"
+    hall.until_ended("A")
+    again = hall.put()
+    assert hall.ask(CreateOrder("B", (StepRequest("ship", "sort", again, "BERLIN"),)), request_id="one").accepted
     assert hall.ask(CreateOrder("C", ship), request_id="one").code == "reused"
