@@ -9,8 +9,9 @@ from structlog.typing import FilteringBoundLogger as Log
 
 from gateway.contract import Reply, Request, Struct
 from gateway.host.channels.intake import Piece
-from gateway.host.channels.line import BACKOFF_MAX_S, BACKOFF_MIN_S
+from gateway.host.channels.line import BACKOFF_MAX_S
 from gateway.host.gate import Ask
+from gateway.host.patience import BACKOFF_MIN_S
 
 LIMIT_TRIES_MAX = 6
 """So often a request that met a limit is asked, within some 6 s; then the limit is its answer, and what comes after it

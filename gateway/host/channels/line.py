@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-
 from structlog.typing import FilteringBoundLogger as Log
 
-BACKOFF_MIN_S = 0.2
+from gateway.host.patience import Backoff
+
 BACKOFF_MAX_S = 30.0
 
 
@@ -18,10 +16,10 @@ class Line:
         self._channel = channel
         self._log = log
         self._told = False
-        self._ceiling_s = BACKOFF_MIN_S
+        self._backoff = Backoff(BACKOFF_MAX_S)
 
     def up(self) -> None:
-        self._ceiling_s = BACKOFF_MIN_S
+        self._backoff.reset()
         if self._told:
             self._log.info("channel is back", channel=self._channel)
         self._told = False
@@ -32,14 +30,4 @@ class Line:
         self._told = True
 
     def wait_s(self) -> float:
-        ceiling_s = self._ceiling_s
-        self._ceiling_s = min(ceiling_s * 2, BACKOFF_MAX_S)
-        return ceiling_s * random.uniform(0.5, 1.0)
-
-
-def honour_cancellation() -> None:
-    """Raise CancelledError where this task was asked to end and a library has swallowed it: `asyncio.wait_for` of
-    Python 3.11 returns what comes in the same turn as the cancellation."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+        return self._backoff.next_s()

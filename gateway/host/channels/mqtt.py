@@ -14,11 +14,13 @@ import aiomqtt
 import msgspec
 from structlog.typing import FilteringBoundLogger as Log
 
+from gateway.host.broker import BrokerAway
 from gateway.host.channels.asking import Asking, Outcome
-from gateway.host.channels.broker import BrokerAway, acknowledge, session
+from gateway.host.channels.broker import acknowledge, session
 from gateway.host.channels.intake import Intake
-from gateway.host.channels.line import Line, honour_cancellation
+from gateway.host.channels.line import Line
 from gateway.host.formats import Unreadable
+from gateway.host.patience import honour_cancellation
 from gateway.site.channels import MqttChannelSpec
 
 REFUSED_CODE = 128

@@ -24,8 +24,9 @@ from gateway.contract import Effect, Ns, StepEvent, Struct
 from gateway.host.channels.asking import Asking, Outcome
 from gateway.host.channels.events import Events, KeptEvent
 from gateway.host.channels.intake import Intake, Piece
-from gateway.host.channels.line import Line, honour_cancellation
+from gateway.host.channels.line import Line
 from gateway.host.formats import Unreadable
+from gateway.host.patience import honour_cancellation
 from gateway.site.channels import TableSpec
 from gateway.site.outward import is_this_machine
 

@@ -15,7 +15,8 @@ import msgspec
 
 from gateway.host.outward.event import Row
 from gateway.host.outward.outbox import Outbox
-from gateway.host.outward.target import RETRY_AFTER_MAX_S, Backoff
+from gateway.host.outward.target import RETRY_AFTER_MAX_S
+from gateway.host.patience import Backoff
 
 ROWS_MAX = 2_000
 """Rows in memory for one target, failed chains aside."""

@@ -13,9 +13,10 @@ from gateway.host.gate import Gate
 from gateway.host.outward.event import Event, bounds_of, event_of
 from gateway.host.outward.outbox import SCHEMA, DeadLetter, Outbox, Waiting
 from gateway.host.outward.sparkplug import EdgeNode
-from gateway.host.outward.target import Kind, Presence, TargetFigures, honour_cancellation
+from gateway.host.outward.target import Kind, Presence, TargetFigures
 from gateway.host.outward.unified import Unified
 from gateway.host.outward.webhook import Webhook
+from gateway.host.patience import honour_cancellation
 from gateway.host.store import Store
 from gateway.site import OutwardSpec, Site
 

@@ -16,14 +16,16 @@ import msgspec
 from structlog.typing import FilteringBoundLogger as Log
 
 from gateway.contract import DeviceId
+from gateway.host.broker import BrokerAway
 from gateway.host.gate import Gate
 from gateway.host.outward import levels
-from gateway.host.outward.broker import BrokerAway, session
+from gateway.host.outward.broker import session
 from gateway.host.outward.outbox import Outbox
 from gateway.host.outward.sparkplug_metrics import Metrics
 from gateway.host.outward.sparkplug_payload import BOOLEAN, INT64, Metric, asks_for_rebirth, encode
-from gateway.host.outward.target import Presence, honour_cancellation
+from gateway.host.outward.target import Presence
 from gateway.host.outward.together import together
+from gateway.host.patience import honour_cancellation
 from gateway.site.outward import SPARKPLUG, SparkplugSpec
 
 NAMESPACE = "spBv1.0"

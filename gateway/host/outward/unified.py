@@ -17,13 +17,15 @@ import msgspec
 from structlog.typing import FilteringBoundLogger as Log
 
 from gateway.contract import Scalar
+from gateway.host.broker import BrokerAway
 from gateway.host.gate import Gate
 from gateway.host.outward import levels
-from gateway.host.outward.broker import BrokerAway, session
+from gateway.host.outward.broker import session
 from gateway.host.outward.event import Row, utc
 from gateway.host.outward.outbox import Outbox
-from gateway.host.outward.target import Presence, honour_cancellation
+from gateway.host.outward.target import Presence
 from gateway.host.outward.together import together
+from gateway.host.patience import honour_cancellation
 from gateway.site.outward import MQTT, UnifiedSpec
 
 BACKOFF_MAX_S = 30.0

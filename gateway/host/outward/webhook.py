@@ -14,8 +14,9 @@ from gateway.host.outward.line import Line, Part
 from gateway.host.outward.outbox import Outbox
 from gateway.host.outward.post import Post, Verdict
 from gateway.host.outward.signature import NoSecret, read_secrets, sign
-from gateway.host.outward.target import Presence, honour_cancellation
+from gateway.host.outward.target import Presence
 from gateway.host.outward.together import together
+from gateway.host.patience import honour_cancellation
 from gateway.site.outward import WebhookSpec
 
 SECRETS_EVERY_S = 10.0

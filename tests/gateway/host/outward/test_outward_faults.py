@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from outward_rig import OK, Answer, Arrived, Host, House, Kernelspeak, at_work, figures_of, order
 
-from gateway.host.outward import target
+from gateway.host import patience
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
@@ -73,7 +73,7 @@ async def test_a_host_that_fails_in_every_way_gets_everything_in_order(
     house: House, host: Host, kernel: Kernelspeak, wait: Any, monkeypatch: pytest.MonkeyPatch, seed: int, batch_max: int
 ) -> None:
     """Half of all requests fail; the gateway ends twice in between. Lost: nothing. Out of order: nothing."""
-    monkeypatch.setattr(target, "BACKOFF_MIN_S", 0.005)
+    monkeypatch.setattr(patience, "BACKOFF_MIN_S", 0.005)
     dice = random.Random(seed)
 
     def answer(_: Arrived) -> Answer:
