@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from gateway.commands import access, doctor, import_lif, journal, pki
+from gateway.commands import access, doctor, import_lif, journal, order, pki
 from gateway.commands.replay import replay
 from gateway.commands.resolve import resolve
 from gateway.commands.simulate import simulate
@@ -43,6 +43,7 @@ app.command()(simulate)
 app.add_typer(access.app, name="access")
 app.add_typer(journal.app, name="journal")
 app.add_typer(import_lif.app, name="import")
+app.add_typer(order.app, name="order")
 app.add_typer(pki.app, name="pki")
 
 
