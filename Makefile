@@ -35,6 +35,10 @@ peers: venv
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq gcc libmodbus-dev >/dev/null; \
 	else echo "libmodbus is missing: install libmodbus-dev (Debian) as root"; fi
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "Chromium is missing: install chromium (Debian) as root"; fi
 	@if command -v npm >/dev/null; then npm ci --prefix tests/peers/opcua --ignore-scripts --no-audit --no-fund --silent; \
 	else echo "npm is missing: install Node.js 18 or newer"; fi
 
