@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from gateway.host import web
 from gateway.host.api.accounts import Accounts
 from gateway.host.api.alarms import Alarms
 from gateway.host.api.devices import Devices
@@ -50,6 +51,7 @@ def build(parts: Parts) -> FastAPI:
         Sessions(parts),
         Outside(parts, remembered),
         Pages(app),
+        web.Web(),
     ):
         group.offer(offer)
     install(app, schemas, parts.site_name, parts.version)
