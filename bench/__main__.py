@@ -8,10 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import check, journal, kernel, modbus, opcua, power, restart, scan, vda5050
+from bench import check, host, hostile, journal, kernel, modbus, opcua, power, restart, scan, vda5050
 
 BENCHES = {
     "check": check.main,
+    "host": host.main,
+    "hostile": hostile.main,
     "journal": journal.main,
     "kernel": kernel.main,
     "modbus": modbus.main,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.contract import AnnounceLoad, Effect, Reply
+from gateway.shell import engine as engine_module
 from gateway.shell.recovery import restore
 
 Heard = list[tuple[int, int, Effect]]
@@ -42,7 +45,10 @@ async def test_a_start_tells_of_what_was_drawn_since_the_snapshot_as_it_was_told
     assert [each for each in again if each[0] >= first] == heard
 
 
-async def test_a_snapshot_waits_for_what_was_heard_and_is_not_taken_where_that_fails(bench: Any) -> None:
+async def test_a_snapshot_waits_for_what_was_heard_and_is_not_taken_where_that_fails(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "SNAPSHOT_PAUSE_NS", 0)
     kept: list[int] = []
     full = False
 
@@ -62,3 +68,22 @@ async def test_a_snapshot_waits_for_what_was_heard_and_is_not_taken_where_that_f
         await bench.runtime.ask("wms", "c", AnnounceLoad("L3", "OUT"))
         assert bench.journal.latest_snapshot() == before
     assert bench.said("no snapshot: what was heard is not durable")
+
+
+async def test_snapshots_keep_a_pause_unless_very_much_has_come(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "SNAPSHOT_EVERY_MAX", 6)
+    taken: list[int] = []
+    async with bench.running():
+        save = bench.journal.save_snapshot
+
+        async def saving(seq: int, at_ns: int, state: bytes) -> None:
+            taken.append(seq)
+            await save(seq, at_ns, state)
+
+        bench.journal.save_snapshot = saving
+        bench.runtime._engine._snapshot_every = 2
+        for number in range(12):
+            await bench.runtime.ask("wms", str(number), AnnounceLoad(f"L{number}", "OUT"))
+    first, second, *_ = taken
+    assert second - first >= 6
+    assert len(taken) <= 4  # with the one at the end
