@@ -50,6 +50,7 @@ class About(Record, frozen=True):
     """`last_input_at`: time of the last input, by the clock of the gateway; `now`: its time."""
 
     site: str
+    timezone: str
     version: str
     now: datetime | None
     last_input: int

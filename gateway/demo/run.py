@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ END_S_MIN = 240.0
 END_S_PER_ORDER = 20.0
 START_S_MAX = 30.0
 API_PORT = 8080
-KEY_NAME = "demo"
+KEY_NAME, ACCOUNT_NAME = "demo", "admin"
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -124,12 +125,19 @@ async def _tell_the_way_in(app: App, console: Console) -> None:
     async with asyncio.timeout(START_S_MAX):
         while not front.server.port:  # noqa: ASYNC110 - the server sets no event
             await asyncio.sleep(0.01)
+    password = secrets.token_urlsafe(12)
+    people = {account.name for account in await front.access.accounts.list()}
+    if ACCOUNT_NAME in people:
+        await front.access.accounts.change(ACCOUNT_NAME, password=password)
+    else:
+        await front.access.accounts.add(ACCOUNT_NAME, password, "admin")  # the first account has to be one
     names = {key.name for key in await front.access.keys.list()}
     keys = front.access.keys
     key = await (keys.renew(KEY_NAME, 0) if KEY_NAME in names else keys.add(KEY_NAME, "operator"))
     url = f"http://127.0.0.1:{front.server.port}"
     order = '{"order": "MY-1", "steps": [{"step": "ship", "kind": "sort", "load": "HELLO", "to": "BERLIN"}]}'
     lines = (
+        f"the site  {url}   (to act: log in as {ACCOUNT_NAME} with {password})",
         f"API       {url}/docs",
         "an order  "
         f"curl {url}/api/v1/orders -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{order}'",

@@ -172,7 +172,7 @@ class Call(Request):
         """The same; raises Refusal with what the kernel says where it refuses."""
         reply = await self.ask(request, what)
         if not reply.accepted:
-            raise of_reply(reply.code, reply.reason, kept=self.is_known(self.key))
+            raise of_reply(reply.code, reply.reason)
 
 
 def too_large() -> Refusal:

@@ -72,7 +72,7 @@ class Edge:
     def _complete(self, message: Message, origin: str | None) -> None:
         headers: list[tuple[bytes, bytes]] = message["headers"]
         names = {name for name, _ in headers}
-        headers.extend(self._always)
+        headers.extend((name, value) for name, value in self._always if name not in names)
         if b"content-security-policy" not in names:
             headers.append((b"content-security-policy", API_CSP))
         if b"cache-control" not in names:

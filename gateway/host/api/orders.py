@@ -127,7 +127,7 @@ class Orders:
             return _refused(request.order, key, unanswered)
         if reply.accepted:
             return Result(request.order, True, 201, key)
-        return _refused(request.order, key, of_reply(reply.code, reply.reason, kept=call.is_known(key)))
+        return _refused(request.order, key, of_reply(reply.code, reply.reason))
 
     async def browse(
         self,

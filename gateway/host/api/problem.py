@@ -64,9 +64,6 @@ WAYS_ON: Mapping[str, str] = {
 }
 
 
-LIMIT_KEPT = "send it again later with a new Idempotency-Key: under this one the answer stays the same"
-
-
 class FieldError(Struct, frozen=True):
     """One thing that is wrong with a request: where it stands (`path`, a JSON pointer, in what) and why."""
 
@@ -130,11 +127,10 @@ def answer(refusal: Refusal, instance: str, request_id: str = "") -> Response:
     return Response(_encoder.encode(problem), refusal.status, refusal.headers, MEDIA_TYPE)
 
 
-def of_reply(code: RefusalCode, reason: str, *, kept: bool = False) -> Refusal:
-    """What the kernel has refused. `kept`: it will be answered the same under the same key."""
+def of_reply(code: RefusalCode, reason: str) -> Refusal:
+    """What the kernel has refused."""
     headers = {"Retry-After": "1"} if code in ("limit", "unavailable") else None
-    way_on = LIMIT_KEPT if code == "limit" and kept else ""
-    return Refusal(code or "conflict", reason, way_on=way_on, headers=headers)
+    return Refusal(code or "conflict", reason, headers=headers)
 
 
 def shown(text: str) -> str:

@@ -53,9 +53,11 @@ class Ready(Struct, frozen=True, omit_defaults=True):
 
 
 class About(Struct, frozen=True):
-    """`last_input_at`: time of the last input, by the clock of the gateway; `now`: its time."""
+    """`last_input_at`: time of the last input, by the clock of the gateway; `now`: its time. `timezone` is the site's,
+    for whoever shows times to people; all times of the API are in UTC."""
 
     site: str
+    timezone: str
     version: str
     now: str | None
     last_input: int
@@ -84,7 +86,8 @@ class Reports:
         """Site, version, and the time of the last input."""
         state = self._parts.gate.kernel.state
         at, now = text_of(state.now_ns), text_of(self._parts.gate.now_ns())
-        return give(call, About(self._parts.site_name, self._parts.version, now, state.seq, at, state.epoch))
+        zone = self._parts.gate.kernel.site.site.timezone
+        return give(call, About(self._parts.site_name, zone, self._parts.version, now, state.seq, at, state.epoch))
 
     async def health(self, call: Call) -> Response:
         """The process is alive."""

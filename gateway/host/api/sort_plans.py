@@ -178,7 +178,7 @@ class SortPlans:
             chosen, call.principal.name, call.key, why, lambda request: call.ask(request, f"use_sort_plan {name}")
         )
         if not reply.accepted:
-            raise of_reply(reply.code, reply.reason, kept=call.is_known(call.key))
+            raise of_reply(reply.code, reply.reason)
         return done(call, name)
 
     async def _known(self, id_: str, version: int) -> PlanVersion:

@@ -42,6 +42,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         turn = self._turn
         super().data_received(data)
+        if self.transport.get_protocol() is not self:
+            # A WebSocket by now: no more requests come, and another protocol has the connection.
+            self._disarm()
+            return
         if not self._in_head or self.transport.is_closing():
             return
         if turn == self._turn:

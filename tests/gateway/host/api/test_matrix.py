@@ -19,6 +19,7 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 FOR_ANYBODY = {
     "GET /api/v1/health", "GET /api/v1/ready", "POST /api/v1/session", "GET /api/v1/oidc/start",
     "GET /api/v1/oidc/callback", "GET /first/{token}", "POST /first/{token}", "POST /api/v1/hooks/{channel}",
+    "GET /", "GET /web/{path}",
 }  # fmt: skip
 FOR_ADMINS = {"accounts", "keys", "audit", "audit:verify"}
 FOR_ENGINEERS = {

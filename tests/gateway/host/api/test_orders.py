@@ -212,7 +212,7 @@ async def test_a_host_that_was_away_learns_how_everything_stands(house: Any, ord
     assert [order["order"] for order in rest.json()["orders"]] == ["O3"]
 
 
-async def test_a_limit_of_the_site_is_an_answer_that_stays(house: Any, order_of: Any) -> None:
+async def test_what_met_a_limit_of_the_site_is_decided_anew_under_the_same_key(house: Any, order_of: Any) -> None:
     client, site = house.client("operator"), house.runtime.kernel.site
     await house.load("L1")
     policies = site.policies.model_copy(update={"orders_open_max": 1})
@@ -220,9 +220,11 @@ async def test_a_limit_of_the_site_is_an_answer_that_stays(house: Any, order_of:
     assert (await client.post("/api/v1/orders", json=order_of("O1"))).status_code == 201
     full = await client.post("/api/v1/orders", json=order_of("O2"), headers={KEY: "k"})
     assert (full.status_code, full.json()["code"], full.headers["retry-after"]) == (429, "limit", "1")
-    assert "new Idempotency-Key" in full.json()["next"]
+    assert "the same again" in full.json()["next"]
     listed = (await client.post("/api/v1/orders", json=[order_of("O3")])).json()["results"][0]
     assert (listed["status"], listed["next"]) == (429, full.json()["next"])
+    await client.delete("/api/v1/orders/O1")
+    assert (await client.post("/api/v1/orders", json=order_of("O2"), headers={KEY: "k"})).status_code == 201
 
 
 async def test_everything_that_is_wrong_with_a_body_is_told_at_once(house: Any) -> None:

@@ -184,6 +184,36 @@ class Feed:
         await websocket.close()
 
 
+class Echo:
+    """Says the same again, for as long as it is asked to."""
+
+    async def serve(self, websocket: WebSocket, after: int | None) -> None:
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
+
+
+async def test_a_feed_is_not_held_to_the_time_of_a_request_s_head(
+    house_of: Any, wait: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "HEAD_S_MAX", 0.2)
+    house = await house_of(live=Echo())
+    server = Server(house.app, HttpSpec(port=0), house.parts.log)
+    task = asyncio.create_task(server.run())
+    await wait(lambda: server.port > 0)
+    began_s, times = asyncio.get_running_loop().time(), 0
+    try:
+        async with connect(f"ws://127.0.0.1:{server.port}/api/v1/live") as feed:
+            while asyncio.get_running_loop().time() < began_s + 1.0:
+                await feed.send("still there")
+                assert await feed.recv() == "still there"
+                times += 1
+                await asyncio.sleep(0.05)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert times > 5
+
+
 async def test_the_live_feed_is_for_whoever_may_look_on(house_of: Any, wait: Any) -> None:
     house = await house_of({"anonymous_read": False, "cors": ["https://hall.example"]}, live=Feed())
     server = Server(house.app, HttpSpec(port=0), house.parts.log)
