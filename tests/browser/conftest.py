@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
@@ -36,19 +37,32 @@ def _chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def launched() -> Iterator[tuple[Any, Any]]:
     path = _chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
+        loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        yield found, loop
+        asyncio._set_running_loop(loop)
         found.close()
 
 
+@pytest.fixture
+def browser(launched: tuple[Any, Any]) -> Iterator[Any]:
+    """Playwright's loop runs as long as the browser does, in this thread, and counts as the running one only here:
+    other tests of the same process have loops of their own."""
+    found, loop = launched
+    asyncio._set_running_loop(loop)
+    yield found
+    asyncio._set_running_loop(None)
+
+
 @pytest.fixture(scope="session")
-def bench(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from bench import Bench
+def bench(launched: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from demo_hall import Bench
 
     found = Bench(tmp_path_factory.mktemp("demo"))
     found.start()
