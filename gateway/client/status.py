@@ -50,12 +50,12 @@ class About(Record, frozen=True):
     """`last_input_at`: time of the last input, by the clock of the gateway; `now`: its time."""
 
     site: str
-    timezone: str
     version: str
     now: datetime | None
     last_input: int
     last_input_at: datetime | None
     epoch: int
+    timezone: str = "UTC"
 
 
 class Who(Record, frozen=True):

@@ -7,6 +7,8 @@ hundred requests wait for one flush of the disk, and what a caller was told is t
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +21,15 @@ Work = Callable[[apsw.Connection], Any]
 Outcome = tuple[Any, Exception | None]
 WAITING_MAX = 10_000
 BATCH_MAX = 512
-BUSY_MS = 5_000
+BUSY_MS = 10_000
+BUSY_LOOK_S = 0.002
+
+
+def _wait_for_the_other(tries: int) -> bool:
+    """Another process is writing: look again soon. SQLite's own handler waits longer each time, so one that writes all
+    the time would keep everybody else out."""
+    time.sleep(random.uniform(0.0005, 2 * BUSY_LOOK_S))
+    return tries < BUSY_MS / 1000 / BUSY_LOOK_S
 
 
 class StoreFull(Exception):
@@ -49,7 +59,7 @@ class Store:
         def connect() -> apsw.Connection:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             connection = apsw.Connection(str(path))
-            connection.set_busy_timeout(BUSY_MS)
+            connection.set_busy_handler(_wait_for_the_other)
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full")
             # A transaction that reads first and then writes would fail where another process has committed in between.
