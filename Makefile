@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.filled
 DEMO_ARGS ?=
-TEST_ARGS ?= --numprocesses 3 --dist worksteal
+TEST_ARGS ?= --numprocesses 2 --dist worksteal
 
 .PHONY: venv demo test check coverage bench peers clean
 venv: $(STAMP)
