@@ -100,7 +100,7 @@ async def test_events_in_order_levels_retained_birth_and_goodbye(
         async with at_work(outward):
             await wait(lambda: watcher.level("device/C1/mode") == "automatic")
             assert watcher.levels[f"{root}/status"]["state"] == "online"
-            assert {watcher.level(f"device/C1/{what}") for what in ("link", "held")} == {"down", ""}
+            await wait(lambda: [watcher.level(f"device/C1/{what}") for what in ("link", "held")] == ["down", ""])
             reply = await running.ask("op", "r1", SetMode("C1", "maintenance"))
             assert reply.accepted, reply
             await wait(lambda: watcher.level("device/C1/mode") == "maintenance")
